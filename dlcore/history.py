@@ -1,0 +1,97 @@
+"""History: what a run measured, by step and by epoch. Recording costs next to nothing; drawing asks for `thin` views.
+
+Step losses arrive as tensors on their device and are read in batches (`settle`), never one by one, since reading one
+would make the device wait. One thread writes, any number read.
+"""
+
+import threading
+from array import array
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+PENDING = 256  # losses that may wait to be read
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of the table of epochs. Accuracies are shares of 1, None for regression; seconds are the run's own."""
+
+    epoch: int
+    step: int  # how many were done
+    train_loss: float
+    train_accuracy: float | None
+    val_loss: float
+    val_accuracy: float | None
+    lr: float
+    seconds: float
+    steps_per_second: float
+
+
+class History:
+    """The measurements of one run."""
+
+    def __init__(self):
+        self.epochs: list[Epoch] = []
+        self.steps = 0
+        self.first_bad_step: int | None = None  # from 1; whose loss was not a finite number
+        self._losses = array("f")
+        self._pending: list[Tensor] = []
+        self._lock = threading.Lock()
+
+    def add_step(self, loss: Tensor) -> None:
+        self._pending.append(loss)
+        self.steps += 1
+        if len(self._pending) >= PENDING:
+            self.settle()
+
+    def add_epoch(self, epoch: Epoch) -> None:
+        self.epochs.append(epoch)
+
+    def settle(self) -> None:
+        """Read the losses that wait; on an accelerator this waits for it."""
+        with self._lock:
+            waiting = self._pending[:]  # one reader at a time; the writer may append meanwhile
+            if waiting:
+                values = torch.stack(waiting).float().tolist()
+                if self.first_bad_step is None and not np.isfinite(values).all():
+                    self.first_bad_step = len(self._losses) + 1 + int(np.argmin(np.isfinite(values)))
+                self._losses.extend(values)
+                del self._pending[: len(waiting)]
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Loss of every step so far, float32 (steps,)."""
+        self.settle()
+        with self._lock:
+            return np.array(self._losses, dtype=np.float32)
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch with the highest validation accuracy (the lowest loss decides ties, and alone in regression)."""
+        return max(self.epochs, key=lambda row: (row.val_accuracy or 0, -row.val_loss), default=None)
+
+    def rows(self) -> list[dict]:
+        """The epochs as plain rows, for tables, CSV and JSON."""
+        return [asdict(row) for row in self.epochs]
+
+
+def thin(steps: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most `points` of a curve, the lowest and the highest of every stretch among them, and both ends."""
+    if len(values) <= points:
+        return steps, values
+    from tsdownsample import MinMaxDownsampler
+
+    kept = MinMaxDownsampler().downsample(np.ascontiguousarray(values), n_out=(points - 2) // 2 * 2)
+    kept = np.unique(np.concatenate([[0], kept, [len(values) - 1]]))
+    return steps[kept], values[kept]
+
+
+def means(values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """The curve as at most `points` means of equal stretches: (last step of each, from 1; mean)."""
+    if len(values) == 0:
+        return np.array([], dtype=int), values
+    edges = np.unique(np.linspace(0, len(values), min(points, len(values)) + 1).astype(int))
+    return edges[1:], np.add.reduceat(values, edges[:-1], dtype=np.float64) / np.diff(edges)

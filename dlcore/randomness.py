@@ -1,0 +1,42 @@
+"""Randomness: everything random in a run follows from its seed, whatever else the process does.
+
+What a run draws outside the default generators (the order of batches) comes from a generator made on the spot from
+the seed and a name; what PyTorch draws from the default generators (dropout, augmentation) is made the run's own by
+swapping their states (`RandomState`).
+"""
+
+import hashlib
+
+import torch
+
+
+def derive(seed: int, *names: object) -> int:
+    """A seed of 63 bits for one purpose, far from that of any other purpose or seed."""
+    digest = hashlib.blake2b(repr((seed, *names)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def generator(seed: int, *names: object) -> torch.Generator:
+    return torch.Generator().manual_seed(derive(seed, *names))
+
+
+class RandomState:
+    """The states of the default generators that a run on `device` draws from."""
+
+    def __init__(self, device: str):
+        self._device = device
+        self.save()
+
+    def save(self) -> None:
+        self._cpu = torch.get_rng_state()
+        if self._device == "cuda":
+            self._accelerator = torch.cuda.get_rng_state()
+        elif self._device == "mps":
+            self._accelerator = torch.mps.get_rng_state()
+
+    def restore(self) -> None:
+        torch.set_rng_state(self._cpu)
+        if self._device == "cuda":
+            torch.cuda.set_rng_state(self._accelerator)
+        elif self._device == "mps":
+            torch.mps.set_rng_state(self._accelerator)

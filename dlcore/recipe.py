@@ -1,0 +1,102 @@
+"""Recipe: one run, completely described. What has no problems runs, and gives the same numbers every time."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from dlcore import devices
+from dlcore.architectures import MLP, Architecture
+from dlcore.augmentation import Augmentation
+from dlcore.datasets import Data, Mnist5k
+from dlcore.losses import CrossEntropy, Loss
+from dlcore.optimizers import Adam, Optimizer
+from dlcore.schedules import Constant, Schedule
+from dlcore.settings import Problem, Settings, SettingsError, one_of, parse
+
+
+class Recipe(Settings):
+    """Everything that decides a run."""
+
+    data: one_of(Data) = Field(Mnist5k(), title="Data", description="What there is to learn.")
+    model: one_of(Architecture) = Field(MLP(), title="Architecture", description="The network that learns it.")
+    loss: one_of(Loss) = Field(CrossEntropy(), title="Loss", description="The number that training makes small.")
+    optimizer: one_of(Optimizer) = Field(Adam(), title="Optimizer", description="How gradients become steps.")
+    schedule: one_of(Schedule) = Field(
+        Constant(), title="Schedule", description="How the learning rate moves while training."
+    )
+    augmentation: Augmentation = Field(
+        Augmentation(), title="Augmentation", description="Random changes to the training pictures."
+    )
+    epochs: int = Field(
+        10, ge=1, le=100000, title="Epochs", description="How often training passes over all the training data."
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1000000)] | Literal["all"] = Field(
+        64, title="Batch size", description="Samples averaged in one step; all of them is plain gradient descent."
+    )
+    seed: int = Field(
+        0, ge=0, le=2**31, title="Seed", description="Decides everything random: the same seed, the same run."
+    )
+    device: Literal["cpu", "cuda", "mps"] = Field("cpu", title="Device", description="Where the arithmetic is done.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        title="Precision",
+        description="bfloat16 keeps fewer digits in the large multiplications, which some processors do much faster.",
+    )
+
+    def problems(self) -> list[Problem]:
+        """Everything that keeps this recipe from running, at once; each says what to change."""
+        size = 0 if self.batch_size == "all" else self.batch_size
+        found = [
+            *self.loss.problems(self.data),
+            *self.model.problems(self.data, size),
+            *self.optimizer.problems(),
+            *self.augmentation.problems(self.data.shape, self.data.kind),
+        ]
+        if self.device not in devices.available():
+            here = ", ".join(devices.available())
+            found.append(Problem("device", f"device is {self.device}, which this machine lacks; it has {here}."))
+        return found
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives a sample."""
+        return self.loss.outputs(self.data)
+
+    def steps_per_epoch(self, samples: int) -> int:
+        return 1 if self.batch_size == "all" else math.ceil(samples / self.batch_size)
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=2)
+
+
+def read(text: str) -> Recipe:
+    """A recipe from JSON; what is left out keeps its default. Raises SettingsError with every problem in words."""
+    recipe = parse(Recipe, text)
+    if problems := recipe.problems():
+        raise SettingsError(problems)
+    return recipe
+
+
+def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with some settings changed by dotted path, such as {"optimizer.lr": 0.01}.
+
+    Another `kind` starts that choice from its own defaults, whatever the order of the changes. Raises SettingsError
+    with every problem in words.
+    """
+    settings = recipe.model_dump(mode="json")
+    for path, value in sorted(changes.items(), key=lambda item: (not item[0].endswith("kind"), item[0].count("."))):
+        *parents, name = path.split(".")
+        place = settings
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise SettingsError([Problem(path, f"{path} is not a setting, for {parent} holds a single value.")])
+        if name == "kind" and value != place.get("kind"):
+            place.clear()
+        if isinstance(value, str) and isinstance(place.get(name), dict):
+            value = {"kind": value}  # `optimizer=sgd` is short for its kind
+        place[name] = value
+    return read(json.dumps(settings))

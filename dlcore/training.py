@@ -1,0 +1,142 @@
+"""Training: the loop, and evaluation. Both are generators: to pause is not to ask for the next step."""
+
+import contextlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dlcore.architectures import initialise
+from dlcore.datasets import Dataset, Split
+from dlcore.randomness import derive, generator
+from dlcore.recipe import Recipe
+
+EVALUATION_BATCH = 512  # samples between two yields while evaluating
+BLOCK = 32  # batches gathered at a time: few calls for small batches, little memory for large sets
+
+
+class Step(NamedTuple):
+    """One optimizer step was taken; the loss stays on its device until someone reads it."""
+
+    epoch: int
+    loss: Tensor
+
+
+class Evaluating(NamedTuple):
+    """A batch was evaluated: a place to pause, nothing to record."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a network does on a split. `predicted` are class numbers (N,), or values (N, 1) for regression."""
+
+    loss: float
+    accuracy: float | None  # None for regression
+    predicted: np.ndarray
+
+
+class EpochEnd(NamedTuple):
+    """An epoch was trained and evaluated."""
+
+    epoch: int
+    train: Scores  # on as many training samples as there are validation samples, after the epoch, dropout off
+    validation: Scores
+    lr: float  # of the epoch's last step
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What trains: a recipe with its data, network and optimizer. Belongs to the thread that trains it."""
+
+    recipe: Recipe
+    data: Dataset
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.recipe.steps_per_epoch(len(self.data.train))
+
+    def precision(self) -> contextlib.AbstractContextManager:
+        if self.recipe.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.recipe.device, torch.bfloat16)
+
+
+def build(recipe: Recipe, data: Dataset) -> Run:
+    """A run at its start: weights drawn from the seed, default generators seeded. `data` is on the recipe's device."""
+    model = recipe.model.build(recipe.data.shape, recipe.outputs)
+    initialise(model, recipe.seed)
+    model.to(recipe.device)
+    torch.manual_seed(derive(recipe.seed, "training"))
+    return Run(recipe, data, model, recipe.optimizer.build(model.parameters()))
+
+
+def train(run: Run) -> Iterator[Step | Evaluating | EpochEnd]:
+    """The loop. Between two yields lies at most one batch; gradients survive the yield."""
+    recipe, model, optimizer, per_epoch = run.recipe, run.model, run.optimizer, run.steps_per_epoch
+    sample = Split(*(part[: len(run.data.validation)] for part in (run.data.train.inputs, run.data.train.targets)))
+    step = 0
+    for epoch in range(1, recipe.epochs + 1):
+        for inputs, targets in batches(run, epoch):
+            factor = recipe.schedule.factor(step, recipe.epochs * per_epoch, per_epoch)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.optimizer.lr * factor
+            model.train()
+            optimizer.zero_grad()
+            with run.precision():
+                loss = recipe.loss.of(model(recipe.augmentation.apply(inputs)), targets)
+            loss.backward()
+            optimizer.step()
+            step += 1
+            yield Step(epoch, loss.detach())
+        scores = yield from evaluate(run, sample)
+        validation = yield from evaluate(run, run.data.validation)
+        yield EpochEnd(epoch, scores, validation, optimizer.param_groups[0]["lr"])
+
+
+def batches(run: Run, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """An epoch's batches; their order follows from the seed and the epoch alone, whatever the network draws."""
+    train, size = run.data.train, run.recipe.batch_size
+    if size == "all" or size >= len(train):
+        yield train.inputs, train.targets
+        return
+    order = torch.randperm(len(train), generator=generator(run.recipe.seed, "order", epoch))
+    for block in order.to(train.inputs.device).split(size * BLOCK):
+        yield from zip(train.inputs[block].split(size), train.targets[block].split(size), strict=True)
+
+
+def evaluate(run: Run, split: Split) -> Generator[Evaluating, None, Scores]:
+    """Mean loss and accuracy over a split, dropout off, a batch at a time."""
+    loss, predicted = 0.0, []
+    for inputs, targets in zip(*(part.split(EVALUATION_BATCH) for part in (split.inputs, split.targets)), strict=True):
+        run.model.eval()
+        with torch.inference_mode(), run.precision():
+            outputs = run.model(inputs)
+            loss += run.recipe.loss.of(outputs, targets) * len(targets)
+            predicted.append(answers(run, outputs.float()))
+        yield Evaluating()
+    found, targets = (part.cpu().numpy() for part in (torch.cat(predicted), split.targets))
+    return Scores(float(loss) / len(split), accuracy(targets, found) if run.recipe.data.classes else None, found)
+
+
+def answers(run: Run, outputs: Tensor) -> Tensor:
+    """Class numbers (N,), or values (N, 1) for regression."""
+    return run.recipe.loss.probabilities(outputs).argmax(1) if run.recipe.data.classes else outputs
+
+
+def predict(run: Run, raw: Tensor) -> Tensor:
+    """Raw inputs (N, *shape) to class probabilities (N, classes), or values (N, 1) for regression; on the CPU."""
+    run.model.eval()
+    with torch.inference_mode(), run.precision():
+        outputs = run.model(run.data.normalise(raw)).float()
+        return (run.recipe.loss.probabilities(outputs) if run.recipe.data.classes else outputs).cpu()
+
+
+def accuracy(targets: np.ndarray, predicted: np.ndarray) -> float:
+    from sklearn.metrics import accuracy_score  # here: not needed to start a dashboard
+
+    return float(accuracy_score(targets, predicted))

@@ -1,0 +1,13 @@
+"""What all tests share: the user's own data and runs are never touched."""
+
+import os
+import tempfile
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Not a fixture: test modules import dlcore before any fixture runs.
+    folder = tempfile.TemporaryDirectory(prefix="dlcore-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    os.environ["DLCORE_DATA"] = folder.name
