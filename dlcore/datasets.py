@@ -451,6 +451,7 @@ def _retrieve(urls: list[str], md5: str, file: Path, processor: Any, progress: _
 
     for number, url in enumerate(urls, 1):
         try:
+            pooch.get_logger().setLevel("ERROR")  # progress is shown, and failure said, by us
             downloader = pooch.HTTPDownloader(progressbar=progress, timeout=20)
             pooch.retrieve(url, f"md5:{md5}", file.name, file.parent, processor=processor, downloader=downloader)
             return

@@ -331,6 +331,8 @@ class Conductor:
         return started
 
     def _load(self, jobs: Sequence[Job]) -> None:
+        import sklearn.metrics  # noqa: F401 - slow; on the training thread it would stall the first evaluation
+
         for job in jobs:
             try:
                 data = load(

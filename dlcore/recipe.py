@@ -96,7 +96,6 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
                 raise SettingsError([Problem(path, f"{path} is not a setting, for {parent} holds a single value.")])
         if name == "kind" and value != place.get("kind"):
             place.clear()
-        if isinstance(value, str) and isinstance(place.get(name), dict):
-            value = {"kind": value}  # `optimizer=sgd` is short for its kind
-        place[name] = value
+        short = isinstance(value, str) and isinstance(place.get(name), dict)  # `optimizer=sgd` means its kind
+        place[name] = {"kind": value} if short else value
     return read(json.dumps(settings))

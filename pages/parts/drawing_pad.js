@@ -59,16 +59,17 @@ function mount(root, canvas, { strokes: start, mostStrokes, mostPoints }) {
     if (side === 0 || side === canvas.width) return; // setting the size empties the canvas
     canvas.width = canvas.height = side;
     draw();
+    showNib();
   }
 
-  // --- What is sent: the newest drawing, now or when the period is over
+  // --- What is sent: the whole drawing as it is when the time comes
 
   let sent = strokes;
   let sentAt = 0;
   let timer = 0;
 
   function send(wait) {
-    if (timer && wait) return;
+    if (timer && wait) return; // the message under way will carry this change too
     clearTimeout(timer);
     timer = setTimeout(() => {
       timer = 0;
@@ -93,24 +94,22 @@ function mount(root, canvas, { strokes: start, mostStrokes, mostPoints }) {
     return [round((event.clientX - box.left) / box.width), round((event.clientY - box.top) / box.height)];
   }
 
+  const room = () => mostPoints - strokes.reduce((sum, { points }) => sum + points.length, 0);
+
   // Adds the points of these pointer events to the stroke under the pen.
   function extend(events, gap) {
     const stroke = strokes.at(-1);
     const points = [...stroke.points];
-    let room = mostPoints - strokes.reduce((sum, { points }) => sum + points.length, 0);
+    const most = points.length + room();
     for (const [x, y] of events.map(place)) {
       const [lastX, lastY] = points.at(-1);
-      if (room <= 0 || Math.hypot(x - lastX, y - lastY) < gap) continue;
-      points.push([x, y]);
-      room--;
+      if (points.length < most && Math.hypot(x - lastX, y - lastY) >= gap) points.push([x, y]);
     }
     return points.length > stroke.points.length ? [...strokes.slice(0, -1), { ...stroke, points }] : strokes;
   }
 
   canvas.addEventListener("pointerdown", (event) => {
-    if (pen !== null || event.button !== 0 || strokes.length >= mostStrokes) return;
-    event.preventDefault(); // no text selection, no scrolling
-    canvas.focus({ preventScroll: true });
+    if (pen !== null || event.button !== 0 || strokes.length >= mostStrokes || room() <= 0) return;
     canvas.setPointerCapture(event.pointerId);
     fit(); // the window may have moved to a screen of another resolution
     pen = event.pointerId;
@@ -155,13 +154,12 @@ function mount(root, canvas, { strokes: start, mostStrokes, mostPoints }) {
   });
 
   function showNib() {
-    nib.style.width = nib.style.height = `${range.value * 280}px`;
+    nib.style.width = nib.style.height = `${range.value * canvas.clientWidth}px`;
     range.setAttribute("aria-valuetext", `${Math.round(range.value * 100)} % of the pad`);
   }
   range.addEventListener("input", showNib);
 
   if (start.length) range.value = start.at(-1).width;
-  showNib();
   new ResizeObserver(fit).observe(canvas);
   fit();
   return pad;
