@@ -1,21 +1,19 @@
 """The command line: the same engine, without a browser. `python -m dlcore --help` says how."""
 
 import argparse
-import contextlib
 import json
 import math
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from dlcore.history import Epoch
 from dlcore.jobs import Conductor, Job
-from dlcore.recipe import Recipe, change, read
+from dlcore.recipe import Recipe, change, parse_change, read
 from dlcore.recipes import RECIPES
 from dlcore.settings import Problem, Settings, SettingsError, accepted, did_you_mean, explanation, family_of
 from dlcore.training import Run, predict, score
@@ -135,16 +133,7 @@ def _recipe(source: str, changes: list[str]) -> Recipe:
         nearest = did_you_mean(source, RECIPES) or "."
         text = f"There is no recipe named '{source}'; there are {', '.join(RECIPES)}{nearest}"
         raise SettingsError([Problem("", text)])
-    return change(recipe, dict(map(_setting, changes)))
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    path, equals, value = text.partition("=")
-    if not equals:
-        raise SettingsError([Problem(path, f"--set takes SETTING=VALUE, such as optimizer.lr=0.01, not '{text}'.")])
-    with contextlib.suppress(json.JSONDecodeError):  # what is not JSON is a word, such as a kind
-        value = json.loads(value)
-    return path.strip(), value
+    return change(recipe, dict(map(parse_change, changes)))
 
 
 def _inputs(recipe: Recipe, values: list[str]) -> torch.Tensor:

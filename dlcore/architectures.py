@@ -3,6 +3,7 @@
 A network takes (N, *shape) and gives (N, outputs); `outputs` is the loss's to say.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -68,7 +69,7 @@ class Linear(Architecture):
 class MLP(Architecture):
     """A multi-layer perceptron: every unit sees all units of the layer before."""
 
-    title = "Multi-layer perceptron"
+    title = "Perceptron (MLP)"
     kind: Literal["mlp"] = "mlp"
     widths: tuple[Width, ...] = Field(
         (128,), strict=False, min_length=1, max_length=20, title="Widths", description="Units in each hidden layer."
@@ -81,11 +82,12 @@ class MLP(Architecture):
 
     def problems(self, data, batch_size):
         train = data.train_size or 0
-        if self.batch_norm and 1 in (train, batch_size, train % batch_size):
+        if self.batch_norm and _leaves_one(train, batch_size):
+            nearest = next(size for size in itertools.count(batch_size + 1) if not _leaves_one(train, size))
             left = "batches of one sample" if batch_size == 1 else "a last batch of one sample"
             text = (
                 f"model.batch_norm is true, but batch_size {batch_size} leaves {left}, over which nothing can be "
-                f"normalised; set batch_size to {batch_size + 1}, or batch_norm to false."
+                f"normalised; set batch_size to {nearest}, or batch_norm to false."
             )
             return [Problem("batch_size", text)]
         return super().problems(data, batch_size)
@@ -102,7 +104,7 @@ class MLP(Architecture):
 class CNN(Architecture):
     """Convolutions with pooling, then one dense layer: looks for small patterns anywhere in a picture."""
 
-    title = "Convolutional network"
+    title = "Convolutional"
     pictures_only = True
     smallest = 4
     kind: Literal["cnn"] = "cnn"
@@ -161,7 +163,7 @@ class LeNet(Architecture):
 class Recurrent(Architecture):
     """Reads a picture row by row, as a sequence, and answers after the last row."""
 
-    title = "Recurrent network"
+    title = "Recurrent"
     pictures_only = True
     kind: Literal["recurrent"] = "recurrent"
     cell: Literal["rnn", "lstm", "gru"] = Field(
@@ -246,6 +248,11 @@ def layers(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> 
                 module.register_forward_hook(note)
         model(torch.zeros(1, *shape))
     return found
+
+
+def _leaves_one(samples: int, batch_size: int) -> bool:
+    """Whether a batch of an epoch holds a single sample; batch size 0 is all."""
+    return batch_size == 1 or (batch_size > 1 and samples % batch_size == 1)
 
 
 def _flatten(shape: tuple[int, ...]) -> list[nn.Module]:

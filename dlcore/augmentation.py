@@ -49,8 +49,9 @@ class Augmentation(Settings):
         slant = (draws[1] * math.radians(self.shear)).tan()
         size = 1 / (1 + draws[2] * self.scale)
         cos, sin = size * angle.cos(), size * angle.sin()
-        # Rows of the matrix that takes an output place to its input place, both in -1..1 (hence shift * 2).
-        top = torch.stack([cos, cos * slant - sin, draws[3] * self.shift * 2], 1)
-        bottom = torch.stack([sin, sin * slant + cos, draws[4] * self.shift * 2], 1)
-        places = F.affine_grid(torch.stack([top, bottom], 1), list(pictures.shape), align_corners=False)
+        # The matrix that takes an output place to its input place, both in -1..1 (hence shift * 2).
+        turned = torch.stack([cos, cos * slant - sin, sin, sin * slant + cos], 1).view(-1, 2, 2)
+        # Moved last, so that growing does not stretch the way; no matmul, which autocast would round.
+        shifted = (turned * (draws[3:].T * self.shift * 2).unsqueeze(1)).sum(2, keepdim=True)
+        places = F.affine_grid(torch.cat([turned, shifted], 2), list(pictures.shape), align_corners=False)
         return F.grid_sample(pictures, places, padding_mode="border", align_corners=False)

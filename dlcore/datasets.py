@@ -82,20 +82,22 @@ class Data(Settings):
 
 
 _loaded: OrderedDict[tuple, Dataset] = OrderedDict()
-_loading = threading.Lock()
+_keeping = threading.Lock()
+_reading: dict[str, threading.Lock] = {}  # by kind: a long download holds up nobody who wants another set
 KEPT = 4  # data sets in memory at once, so that runs share them
 
 
 def load(data: Data, device: str = "cpu", report: Report = lambda share: None) -> Dataset:
     """A data set on a device, read once and then shared. Raises DataError with a sentence."""
     key = (data, device, data_root())
-    with _loading:
-        if key not in _loaded:
-            _loaded[key] = data.load(report).to(device)
+    with _reading.setdefault(data.kind, threading.Lock()):
+        found = _loaded.get(key) or data.load(report).to(device)
+        with _keeping:
+            _loaded[key] = found
+            _loaded.move_to_end(key)
             while len(_loaded) > KEPT:
                 _loaded.popitem(last=False)
-        _loaded.move_to_end(key)
-        return _loaded[key]
+        return found
 
 
 def data_root() -> Path:
@@ -156,16 +158,24 @@ class _Downloaded(_Sampled):
         root = data_root()
         try:
             pictures, targets, *test = self._read_or_fetch(root, report)
+            self._check(pictures, targets)
+            self._check(*test)
         except DataError:
             raise
         except Exception as error:  # a file of a stranger's making can fail in any way; say which set, and why
-            text = f"{self.kind} under {root} cannot be read ({error}); remove it there, and it is fetched anew."
+            why = str(error) or type(error).__name__
+            text = f"{self.kind} under {root} cannot be read ({why}); remove it there, and it is fetched anew."
             raise DataError(text) from error
         order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(self.split_seed))
         held = max(1, len(pictures) // 10)
         train, validation = order[held:], order[:held]
         parts = (pictures[train], targets[train], pictures[validation], targets[validation], *test)
         return _pictures(*(Split(*parts[i : i + 2]) for i in (0, 2, 4)))
+
+    def _check(self, pictures: Tensor, targets: Tensor) -> None:
+        fit = pictures.shape == (len(targets), *self.shape) and len(targets) > 1
+        if not (fit and targets.min() >= 0 and targets.max() < len(self.classes)):
+            raise ValueError("its pictures and classes do not fit together")
 
     def _read_or_fetch(self, root: Path, report: Report):
         try:
@@ -176,7 +186,7 @@ class _Downloaded(_Sampled):
             self.fetch(root, report)
         except Exception as error:  # whatever the network does, the person gets one sentence
             text = (
-                f"{self.kind} is not under {root} and could not be downloaded ({type(error).__name__}). Connect to "
+                f"{self.kind} is not under {root} and could not be downloaded ({type(error).__name__}): connect to "
                 f"the internet once, put torchvision's files there, or choose mnist-5k, which needs neither."
             )
             raise DataError(text) from error

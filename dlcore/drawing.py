@@ -47,7 +47,7 @@ def parse(strokes: object) -> list[Stroke]:
     Raises ValueError, one sentence, for anything else: the sender is not trusted.
     """
     if not isinstance(strokes, list):
-        raise ValueError(f"The drawing cannot be read: it is no list of strokes but {type(strokes).__name__}.")
+        raise ValueError(f"The drawing cannot be read: no list of strokes but {type(strokes).__name__}.")
     if len(strokes) > MOST_STROKES:
         raise ValueError(f"The drawing cannot be read: more than {MOST_STROKES:,} strokes.")
     drawing: list[Stroke] = []

@@ -85,7 +85,7 @@ def thin(steps: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray
     from tsdownsample import MinMaxDownsampler
 
     kept = MinMaxDownsampler().downsample(np.ascontiguousarray(values), n_out=(points - 2) // 2 * 2)
-    kept = np.unique(np.concatenate([[0], kept, [len(values) - 1]]))
+    kept = np.unique([0, *kept.tolist(), len(values) - 1])  # its indices are unsigned: beside int64, floats
     return steps[kept], values[kept]
 
 

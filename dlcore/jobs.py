@@ -51,6 +51,7 @@ class Job:
         self.number = next(_numbers)  # of this process; gives a job its colour on every page
         self.name, self.recipe, self.race = name, recipe, race
         self.history = History()
+        self.targets: np.ndarray | None = None  # of the validation split
         self.predicted: np.ndarray | None = None  # for the validation split, after the last whole epoch
         self.failure: Failure | None = None
         self.downloaded = 0.0  # share of the data, while they are fetched
@@ -172,6 +173,7 @@ class Job:
 
     def _begin(self, data: Dataset) -> None:
         self.steps_per_epoch = self.recipe.steps_per_epoch(len(data.train))
+        self.targets = data.validation.targets.cpu().numpy()
         run = build(self.recipe, data)
         self._random, self._events, self._run = RandomState(self.recipe.device), train(run), run
         self._watch()

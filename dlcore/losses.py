@@ -88,7 +88,7 @@ class BinaryCrossEntropy(_ClassificationLoss):
         answers = outputs.sigmoid()
         if answers.shape[1] == 1:
             return torch.cat([1 - answers, answers], 1)
-        return answers / answers.sum(1, keepdim=True).clamp(min=1e-12)
+        return F.logsigmoid(outputs).softmax(1)  # the same as dividing, also where every answer underflows
 
 
 class _Distance(Loss):
@@ -98,9 +98,14 @@ class _Distance(Loss):
         return []
 
     def probabilities(self, outputs):
-        """Outputs trained on one-hot targets estimate probabilities, but are not held to 0..1: cut, then scaled."""
-        positive = outputs.clamp(1e-6, 1)
-        return positive / positive.sum(1, keepdim=True)
+        """Outputs trained on one-hot targets estimate probabilities, but are not held to 0..1: the nearest that are.
+
+        The largest output stays the likeliest class. Algorithm 1 of arXiv:1602.02068.
+        """
+        outputs = outputs - outputs.amax(1, keepdim=True)  # changes nothing but the rounding of huge outputs
+        sums = outputs.sort(1, descending=True).values.cumsum(1)
+        cut = ((sums - 1) / torch.arange(1, outputs.shape[1] + 1, device=outputs.device)).amax(1, keepdim=True)
+        return (outputs - cut).clamp(min=0)
 
 
 class MeanSquaredError(_Distance):

@@ -50,7 +50,7 @@ class Optimizer(Settings):
 
 
 class SGD(Optimizer):
-    """Plain steps down the slope, with momentum if you like: simple, and hard to beat when well tuned."""
+    """Steps down the slope that keep some of their speed (momentum): simple, and hard to beat when well tuned."""
 
     title = "SGD"
     formula = (
@@ -59,7 +59,7 @@ class SGD(Optimizer):
     )
     kind: Literal["sgd"] = "sgd"
     lr: LR = rate(0.01)
-    momentum: MEMORY = memory(0.0, "Momentum", "Share of the last step that is kept: speed gathers along a slope.")
+    momentum: MEMORY = memory(0.9, "Momentum", "Share of the last step that is kept: speed gathers along a slope.")
     nesterov: bool = Field(False, title="Nesterov", description="Look ahead along the momentum before stepping.")
     weight_decay: DECAY = decay()
 

@@ -1,5 +1,6 @@
 """Recipe: one run, completely described. What has no problems runs, and gives the same numbers every time."""
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -87,7 +88,7 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     with every problem in words.
     """
     settings = recipe.model_dump(mode="json")
-    for path, value in sorted(changes.items(), key=lambda item: (not item[0].endswith("kind"), item[0].count("."))):
+    for path, value in sorted(changes.items(), key=lambda item: item[0].removesuffix(".kind").count(".")):
         *parents, name = path.split(".")
         place = settings
         for parent in parents:
@@ -99,3 +100,14 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         short = isinstance(value, str) and isinstance(place.get(name), dict)  # `optimizer=sgd` means its kind
         place[name] = {"kind": value} if short else value
     return read(json.dumps(settings))
+
+
+def parse_change(text: str) -> tuple[str, Any]:
+    """`optimizer.lr=0.01` as path and value; a value that is not JSON is a word. Raises SettingsError."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        told = f"A change is written SETTING=VALUE, such as optimizer.lr=0.01, not '{text}'."
+        raise SettingsError([Problem(path, told)])
+    with contextlib.suppress(json.JSONDecodeError):
+        value = json.loads(value)
+    return path.strip(), value

@@ -149,9 +149,9 @@ def _explain_one(detail: dict, cls: type[Settings]) -> Problem:
 def _nearest(field: FieldInfo, kind: str, value: object) -> str:
     low, high = bounds(field)
     if kind == "greater_than_equal" and low is not None:
-        return f"; the nearest is {low:g}"
+        return f"; the nearest is {low:.12g}"
     if kind == "less_than_equal" and high is not None:
-        return f"; the nearest is {high:g}"
+        return f"; the nearest is {high:.12g}"
     words = [
         word for option, _ in _options(field.annotation) if get_origin(option) is Literal for word in get_args(option)
     ]
@@ -167,14 +167,14 @@ def _resolve(loc: tuple, cls: type[Settings]) -> tuple[str, FieldInfo | None, ty
     for part in loc:
         if field is not None:
             kinds = family_of(field)
-            if part in kinds:
+            if part in kinds and owner not in kinds.values():
                 owner = kinds[part]
                 continue
             nested = field.annotation if isinstance(field.annotation, type) else None
             if not kinds and not (nested and issubclass(nested, Settings)):
                 break  # a member of a plain union, or an item of a list: the field itself is meant
             owner = owner if kinds else nested
-        names.append(str(part))
+        names.append(str(part) or "''")
         field = owner.model_fields.get(part)
         if field is None:
             break
@@ -212,7 +212,7 @@ def _range(marks: list) -> list[str]:
     words = {Gt: "above", Ge: "of at least", Lt: "below", Le: "at most"}
     found = [(words[type(mark)], getattr(mark, type(mark).__name__.lower())) for mark in marks if type(mark) in words]
     if [word for word, _ in found] == ["of at least", "at most"]:
-        return [f"from {found[0][1]:g} to {found[1][1]:.12g}"]
+        return [f"from {found[0][1]:.12g} to {found[1][1]:.12g}"]
     return [" and ".join(f"{word} {value:.12g}" for word, value in found)] if found else []
 
 

@@ -131,9 +131,7 @@ def test_a_pen_that_crosses_its_own_line_leaves_the_ink_as_it_is():
     assert np.array_equal(once, rasterise(parse([stroke(*SEVEN), stroke(*SEVEN)])))
 
 
-@pytest.mark.parametrize(
-    ("enlarge", "close"), [(Image.Resampling.NEAREST, 0.001), (Image.Resampling.BICUBIC, 0.04)]
-)
+@pytest.mark.parametrize(("enlarge", "close"), [(Image.NEAREST, 0.001), (Image.BICUBIC, 0.04)])
 def test_an_enlarged_mnist_digit_comes_back_close_to_itself(mnist, enlarge, close):
     """Bicubic enlargement blurs; another digit of the set is 0.11 away."""
     enlarged = [np.asarray(Image.fromarray(digit).resize((280, 280), enlarge)).clip(0, 1) for digit in mnist]

@@ -130,10 +130,13 @@ const CONFIG = {
 };
 
 // These colours show in a downloaded picture, which is dark on white; on the page the style sheet overrides them.
-const AXIS = { automargin: true, zeroline: false, gridcolor: "#e6e6e6", tickfont: { size: 11 } };
+const AXIS = {
+  automargin: true, zeroline: false, gridcolor: "#e6e6e6", tickfont: { size: 11 },
+  title: { standoff: 6, font: { size: 12 } }, minorloglabels: "complete",
+};
 const LAYOUT = {
   autosize: true,
-  margin: { l: 8, r: 8, t: 8, b: 8, pad: 4 },
+  margin: { l: 8, r: 8, t: 28, b: 8, pad: 4 },
   font: { size: 12, color: "#31333f" },
   hovermode: "x unified",
   hoverlabel: { font: { size: 12 } },
@@ -142,13 +145,16 @@ const LAYOUT = {
 };
 
 function styled(layout, log) {
+  const axis = (own, more) => ({ ...AXIS, ...more, ...own, title: { ...AXIS.title, ...own?.title } });
   const { xaxis, yaxis } = layout;
-  const scale = { type: log ? "log" : (yaxis?.type ?? "linear"), ...(log && { range: undefined, dtick: undefined }) };
+  const hover = { text: `${xaxis?.title?.text ?? ""} %{x}` };
+  // More ticks on a log axis and plotly labels every digit of a decade, one over the other.
+  const scale = log ? { type: "log", nticks: 4, range: undefined, dtick: undefined } : {};
   return {
     ...LAYOUT,
     ...layout,
-    xaxis: { ...AXIS, ...xaxis },
+    xaxis: axis(xaxis, { unifiedhovertitle: hover }),
     // A y range zoomed on one scale means nothing on the other.
-    yaxis: { ...AXIS, hoverformat: ".4~g", ...yaxis, ...scale, uirevision: `${layout.uirevision} ${log}` },
+    yaxis: { ...axis(yaxis, { hoverformat: ".4~g" }), ...scale, uirevision: `${layout.uirevision} ${log}` },
   };
 }

@@ -85,6 +85,6 @@ def _serve_plotly() -> str:
             handle, partial = tempfile.mkstemp(dir=_STATIC, suffix=".partial")
             os.close(handle)
             shutil.copyfile(source, partial)
-            os.chmod(partial, 0o644)  # mkstemp's files are for their owner alone
-            os.replace(partial, target)
+            Path(partial).chmod(0o644)  # mkstemp's files are for their owner alone
+            Path(partial).replace(target)
     return target.name

@@ -1,0 +1,128 @@
+"""Charts: what was measured -> a plotly figure, as plain dicts in plotly's JSON schema. Pure; knows no Streamlit.
+
+A run keeps its colour everywhere. Steps are faint, training thin, validation bold. A figure's size does not depend on
+how long the run was (`dlcore.history.thin`).
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from dlcore.history import Epoch, means, thin
+from dlcore.jobs import Job
+
+# Okabe and Ito's palette, safe for colour-blind eyes; what vanishes in one of the themes is replaced: black by grey,
+# yellow by a darker one, and the blue is a little lighter.
+COLOURS = ("#2381C4", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#A8A000")
+STEP_POINTS, MEAN_POINTS, EPOCH_POINTS = 400, 200, 200
+
+
+def colour(number: int) -> str:
+    return COLOURS[(number - 1) % len(COLOURS)]
+
+
+def loss_figure(jobs: Sequence[Job]) -> dict:
+    """Loss over steps. One run: every step, their mean, training and validation; several: mean and validation."""
+    traces = []
+    for job in jobs:
+        losses = job.history.losses
+        steps, faint = thin(np.arange(1, len(losses) + 1), losses, STEP_POINTS)
+        ends, mean = means(losses, MEAN_POINTS)
+        look = {"legendgroup": job.name} if len(jobs) > 1 else {}
+        if len(jobs) == 1:
+            traces.append(_line(job, "each step", steps, faint, width=1, opacity=0.25, hoverinfo="skip"))
+        name = "steps, smoothed" if len(jobs) == 1 else f"{job.name}, steps"
+        smooth = {"meta": {"smooth": True}, "opacity": 0.6, "showlegend": len(jobs) == 1}
+        traces.append(_line(job, name, ends, mean, width=1.2, **smooth, **look))
+        if len(jobs) == 1:
+            traces.append(_epochs(job, "training", "train_loss", thin_line=True))
+        traces.append(_epochs(job, "validation" if len(jobs) == 1 else job.name, "val_loss", **look))
+    return _figure(jobs, traces, "loss", "Loss over training steps", log=True)
+
+
+def accuracy_figure(jobs: Sequence[Job]) -> dict:
+    """Accuracy over steps, after each epoch."""
+    traces = []
+    for job in jobs:
+        look = {"legendgroup": job.name} if len(jobs) > 1 else {}
+        names = ("training", "validation") if len(jobs) == 1 else (f"{job.name}, training", job.name)
+        only = {"showlegend": len(jobs) == 1, "opacity": 1 if len(jobs) == 1 else 0.5}
+        traces.append(_epochs(job, names[0], "train_accuracy", thin_line=True, **only, **look))
+        traces.append(_epochs(job, names[1], "val_accuracy", **look))
+    figure = _figure(jobs, traces, "accuracy", "Accuracy over training steps", log=False)
+    figure["layout"]["yaxis"] |= {"tickformat": ".0%", "hoverformat": ".2%"}
+    if not any(job.history.epochs for job in jobs):
+        figure["layout"]["yaxis"]["range"] = [0, 1]
+    return figure
+
+
+def confusion_figure(counts: np.ndarray, classes: Sequence[str]) -> dict:
+    """How often each class (row) was taken for each (column); counts (classes, classes)."""
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    heat = {
+        "type": "heatmap",
+        "z": shares.tolist(),
+        "x": list(classes),
+        "y": list(classes),
+        "text": counts.tolist(),
+        "texttemplate": "%{text}",
+        "hovertemplate": "%{y} taken for %{x}: %{text} times, %{z:.0%}<extra></extra>",
+        "colorscale": [[0, "rgba(0,114,178,0)"], [1, "rgba(0,114,178,0.9)"]],
+        "zmin": 0,
+        "zmax": 1,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+    }
+    axis = {"type": "category", "constrain": "domain", "showgrid": False}
+    layout = {
+        "height": 420,
+        "margin": {"l": 70, "r": 10, "t": 10, "b": 60},
+        "xaxis": axis | {"title": {"text": "what the network says"}},
+        "yaxis": axis | {"title": {"text": "what it is"}, "autorange": "reversed"},
+    }
+    return {"data": [heat], "layout": layout}
+
+
+def _figure(jobs: Sequence[Job], traces: list[dict], y: str, label: str, log: bool) -> dict:
+    most = max((job.total_steps for job in jobs), default=0)
+    layout = {
+        # The zoom and the hidden lines belong to these runs; others start with a fresh view.
+        "uirevision": " ".join(str(job.number) for job in jobs),
+        "xaxis": {"title": {"text": "step"}, **({"range": [0, most]} if most else {}), "hoverformat": "d"},
+        "yaxis": {"title": {"text": y}, "rangemode": "normal", "hoverformat": ".4g"},
+        "showlegend": True,
+        "meta": {"log": log, "label": label},
+    }
+    return {"data": traces, "layout": layout}
+
+
+def _epochs(job: Job, name: str, measure: str, thin_line: bool = False, **look) -> dict:
+    rows = _thin_rows([row for row in job.history.epochs if getattr(row, measure) is not None], measure)
+    style = {"width": 1.4, "size": 3} if thin_line else {"width": 3, "size": 5}
+    line = _line(job, name, [row.step for row in rows], [getattr(row, measure) for row in rows], style["width"], **look)
+    # Markers only while there is room for them: few epochs.
+    few = len(rows) <= 60
+    return line | {
+        "mode": "lines+markers" if few else "lines",
+        "marker": {"size": style["size"], "color": line["line"]["color"]},
+    }
+
+
+def _thin_rows(rows: Sequence[Epoch], measure: str) -> list[Epoch]:
+    values = np.array([getattr(row, measure) for row in rows], dtype=np.float64)
+    kept, _ = thin(np.arange(len(rows)), values, EPOCH_POINTS)
+    return [rows[i] for i in kept]
+
+
+def _line(job: Job, name: str, x: Iterable, y: Iterable, width: float, **look) -> dict:
+    return {
+        "type": "scatter",
+        "uid": f"{job.number} {name}",
+        "mode": "lines",
+        "name": name,
+        "x": [int(value) for value in x] or [None],  # a line without points would be missing in the legend
+        "y": [float(f"{value:.5g}") for value in y] or [None],  # five digits are more than a screen shows
+        "line": {"color": colour(job.number), "width": width},
+        **look,
+    }

@@ -1,0 +1,39 @@
+"""The frame: the list of pages, and how each page makes sure that it stands in it."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.parts.session import keep, remember
+
+ROOT = Path(__file__).parents[2]
+
+
+def frame():
+    """What all pages share: the name in the browser's tab, the style, and the pages at the top.
+
+    Returns the page that the address asks for.
+    """
+    st.set_page_config(page_title="dlcore", page_icon=ROOT / "static" / "icon.svg", layout="wide")
+    st.html(ROOT / "pages" / "parts" / "style.css")
+    keep("framed", True)
+    return st.navigation(
+        [
+            st.Page("pages/train.py", title="Train", icon=":material/play_circle:", default=True),
+            st.Page("pages/compare.py", title="Compare", icon=":material/flag:"),
+            st.Page("pages/draw.py", title="Draw", icon=":material/draw:"),
+            st.Page("pages/reference.py", title="Reference", icon=":material/menu_book:"),
+        ],
+        position="top",
+    )
+
+
+def ensure_frame() -> None:
+    """Called first by every page.
+
+    When the first address that a new server is asked for is a page's own, Streamlit takes the folder `pages` for its
+    older kind of pages and runs that file without `dashboard.py`. One call of st.navigation turns that off for good.
+    """
+    if not remember("framed", False):
+        frame()
+        st.rerun()

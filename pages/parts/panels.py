@@ -1,0 +1,146 @@
+"""Panels: what Train and Compare share while something trains: the buttons, the pace, the status, the problem list."""
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from dlcore.jobs import Job
+from dlcore.settings import Problem
+from pages.parts.session import keep, remember, widget
+
+TICK = 0.4  # seconds between two looks at what trains
+FULL_SPEED = "full speed"
+PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, FULL_SPEED)
+
+
+def buttons(current: Callable[[], Sequence[Job]], start: Callable[..., Sequence[Job]], startable: bool) -> None:
+    """Start, Pause, Resume, Step, Stop and the pace, for one run or for all contestants of a race.
+
+    `current()` are the jobs now; `start(pace=..., paused=...)` starts new ones. Both are asked at the click itself,
+    since a double click comes twice and another tab may have been quicker.
+    """
+
+    def active() -> list[Job]:
+        return [job for job in current() if job.active]
+
+    def each(act: Callable[[Job], None]) -> Callable[[], None]:
+        return lambda: [act(job) for job in active()]
+
+    def begin() -> None:
+        if not active():
+            start(pace=_pace(), paused=False)
+
+    def step() -> None:
+        for job in active() or start(pace=_pace(), paused=True):
+            job.step()
+
+    def set_pace() -> None:
+        keep("pace", widget("pace"))
+        for job in active():
+            job.set_pace(_pace())
+
+    going = active()
+    paused = bool(going) and all(job.status == "paused" for job in going)
+    running = bool(going) and not paused
+    with st.container(horizontal=True, vertical_alignment="bottom", key="buttons"):
+        st.button(
+            "Start",
+            type="primary",
+            on_click=begin,
+            disabled=bool(going) or not startable,
+            help="Train from fresh weights with the settings on the left.",
+        )
+        st.button("Pause", on_click=each(Job.pause), disabled=not running, help="Stop for a moment; nothing is lost.")
+        st.button("Resume", on_click=each(Job.resume), disabled=not paused, help="Go on where it was paused.")
+        st.button(
+            "Step", on_click=step, disabled=not (going or startable), help="One single training step, then a pause."
+        )
+        st.button("Stop", on_click=each(Job.stop), disabled=not going, help="End here and keep what was learned.")
+        st.select_slider(
+            "Pace",
+            PACES,
+            value=_nearest_pace(going[0].pace) if going else remember("pace", FULL_SPEED),
+            key="pace",
+            on_change=set_pace,
+            format_func=lambda pace: pace if pace == FULL_SPEED else f"{pace} steps/s",
+            help="Slow down to watch: small networks are done in half a second.",
+            width=220,
+        )
+
+
+def _nearest_pace(pace: float | None) -> int | str:
+    return FULL_SPEED if pace is None else min(PACES[:-1], key=lambda known: abs(known - pace))
+
+
+def _pace() -> float | None:
+    pace = remember("pace", FULL_SPEED)
+    return None if pace == FULL_SPEED else float(pace)
+
+
+def status(jobs: Sequence[Job]) -> None:
+    """The state in words, where it stands, and how long it takes."""
+    word = state(jobs)
+    slowest = min(jobs, key=lambda job: (not job.active, job.progress))
+    parts = [f"**{word}**"]
+    if word == "preparing" and slowest.downloaded:
+        parts.append(f"downloading {slowest.recipe.data.title}: {slowest.downloaded:.0%}")
+    if slowest.steps_per_epoch:
+        parts.append(f"epoch {slowest.epoch} of {slowest.recipe.epochs}")
+        parts.append(f"step {slowest.history.steps} of {slowest.total_steps}")
+    parts.append(f"{clock(slowest.elapsed)} elapsed")
+    if slowest.remaining is not None:
+        parts.append(f"{clock(slowest.remaining)} remaining")
+    if len(jobs) == 1 and slowest.history.steps:
+        parts.append(f"{slowest.steps_per_second:,.0f} steps/s")
+    st.progress(min(1.0, slowest.progress), text=" · ".join(parts))
+
+
+def state(jobs: Sequence[Job]) -> str:
+    """One word for one run or for a race: what is going on goes first, and a race is finished if anyone is."""
+    words = {job.status for job in jobs}
+    order = ("training", "preparing", "paused", "finished", "stopped", "failed")
+    return next(word for word in order if word in words)
+
+
+def title(job: Job) -> str:
+    """A run's name, and how far it is."""
+    parts = [f"**{escape(job.name)}** · run {job.number}", job.status]
+    if job.active and job.epoch:
+        parts.append(f"epoch {job.epoch} of {job.recipe.epochs}")
+    if job.history.epochs and (accuracy := job.history.epochs[-1].val_accuracy) is not None:
+        parts.append(f"{accuracy:.1%} on validation")
+    return " · ".join(parts)
+
+
+def failure(job: Job) -> None:
+    """Why a job failed, in one sentence, with the traceback behind a fold."""
+    st.error(job.failure.text, icon=":material/error:")
+    if job.failure.traceback:
+        with st.expander("Traceback"):
+            st.code(job.failure.traceback, language="python")
+
+
+def problem_list(problems: Sequence[Problem]) -> None:
+    if problems:
+        st.warning("Before this can start:\n\n" + "\n".join(f"- {escape(str(problem))}" for problem in problems))
+
+
+def escape(text: str) -> str:
+    """Text from outside, so that Markdown shows it as it is."""
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+-!|<>~$:" else letter for letter in text)
+
+
+def clock(seconds: float) -> str:
+    """`0:07`, `12:30`, `1:05:00`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def rerun_when_changed(jobs: Sequence[Job], active: bool) -> None:
+    """At the end of a fragment: once something has started or ended, run the whole page, which sets the tick anew.
+
+    `active` is what the page saw when it ran last.
+    """
+    if any(job.active for job in jobs) != active:
+        st.rerun()

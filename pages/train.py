@@ -1,0 +1,135 @@
+"""Train: choose a recipe, start it, and watch it learn."""
+
+import json
+
+import pandas as pd
+import streamlit as st
+
+from dlcore.architectures import layers
+from dlcore.jobs import Job
+from dlcore.metrics import confusion, per_class
+from dlcore.recipe import Recipe, read
+from dlcore.recipes import RECIPES
+from dlcore.settings import SettingsError
+from pages.parts import panels
+from pages.parts.charts import accuracy_figure, confusion_figure, loss_figure
+from pages.parts.controls import choose_named, edit_recipe
+from pages.parts.frame import ensure_frame
+from pages.parts.live_chart import live_chart
+from pages.parts.session import conductor, draft, latest_run
+
+SHOWN = 200  # epochs in the table; the CSV has them all
+
+
+def current() -> list[Job]:
+    run = latest_run()
+    return [run] if run else []
+
+
+def live(recipe: Recipe | None, name: str, active: bool) -> None:
+    """What moves while something trains."""
+
+    def start(pace: float | None, paused: bool) -> list[Job]:
+        return [conductor(recipe.device).submit(name, recipe, pace=pace, paused=paused)] if recipe else []
+
+    panels.buttons(current, start, startable=recipe is not None)
+    jobs = current()
+    with st.container(key="status"):
+        if jobs:
+            panels.status(jobs)
+        else:
+            st.progress(
+                0.0, text=f"**ready** · {RECIPES[name].about} Press Start, or change anything on the left first."
+            )
+    if jobs and jobs[0].failure:
+        panels.failure(jobs[0])
+    left, right = st.columns(2)
+    with left.container(key="live-loss"):
+        live_chart(loss_figure(jobs), key="loss", height=340)
+    with right.container(key="live-accuracy"):
+        if jobs and not jobs[0].recipe.data.classes:
+            st.info("Numbers have no accuracy: this recipe predicts values, so watch the loss.")
+        else:
+            live_chart(accuracy_figure(jobs), key="accuracy", height=340)
+    epochs, classes = st.tabs(["Epochs", "Classes"])
+    with epochs:
+        epochs_table(jobs)
+    with classes:
+        class_scores(jobs)
+    panels.rerun_when_changed(jobs, active)
+
+
+def epochs_table(jobs: list[Job]) -> None:
+    rows = jobs[0].history.rows() if jobs else []
+    if not rows:
+        st.caption("After each epoch a row appears here.")
+        return
+    st.dataframe(
+        pd.DataFrame(rows[: -SHOWN - 1 : -1]),
+        hide_index=True,
+        height=240,
+        column_config={
+            "epoch": "epoch",
+            "step": "step",
+            "train_loss": st.column_config.NumberColumn("training loss", format="%.4f"),
+            "train_accuracy": st.column_config.NumberColumn("training accuracy", format="percent"),
+            "val_loss": st.column_config.NumberColumn("validation loss", format="%.4f"),
+            "val_accuracy": st.column_config.NumberColumn("validation accuracy", format="percent"),
+            "lr": st.column_config.NumberColumn("learning rate", format="%.2e"),
+            "seconds": st.column_config.NumberColumn("seconds", format="%.1f"),
+            "steps_per_second": st.column_config.NumberColumn("steps/s", format="%.0f"),
+        },
+    )
+    st.download_button(
+        "Download CSV",
+        data=lambda: pd.DataFrame(jobs[0].history.rows()).to_csv(index=False),
+        file_name=f"dlcore-{jobs[0].name}-{jobs[0].number}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        help="Every epoch of this run, as a table for a spreadsheet.",
+    )
+
+
+def class_scores(jobs: list[Job]) -> None:
+    if not jobs or jobs[0].predicted is None:
+        st.caption("After the first epoch: which classes are mistaken for which, on the validation samples.")
+        return
+    job, classes = jobs[0], jobs[0].recipe.data.classes
+    if not classes:
+        st.caption("This recipe predicts numbers; there are no classes to mistake.")
+        return
+    left, right = st.columns(2)
+    left.plotly_chart(confusion_figure(confusion(job.targets, job.predicted, len(classes)), classes), key="confusion")
+    table = pd.DataFrame(per_class(job.targets, job.predicted, classes))
+    shares = {name: st.column_config.NumberColumn(format="percent") for name in ("precision", "recall", "f1")}
+    right.dataframe(table, hide_index=True, height=420, column_config=shares)
+
+
+def network(recipe: Recipe) -> None:
+    """The layers, with their output shapes and parameter counts."""
+    found = layers(recipe.model, recipe.data.shape, recipe.outputs)
+    total = sum(layer.parameters for layer in found)
+    with st.expander(f"Network: {len(found)} layers, {total:,} parameters", key="network"):
+        table = [
+            {"layer": layer.name, "output": " × ".join(map(str, layer.output)), "parameters": f"{layer.parameters:,}"}
+            for layer in found
+        ]
+        st.dataframe(pd.DataFrame(table), hide_index=True)
+
+
+ensure_frame()
+run = latest_run()
+chosen = draft("train", run)
+with st.sidebar:
+    choose_named(chosen)
+    edit_recipe(chosen)
+try:
+    recipe = read(json.dumps(chosen.values))
+except SettingsError as error:
+    recipe = None
+    panels.problem_list(error.problems)
+active = bool(run and run.active)
+st.fragment(live, run_every=panels.TICK if active else None)(recipe, chosen.name, active)
+if recipe:
+    network(recipe)

@@ -1,0 +1,150 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dlcore.history import PENDING, Epoch, History, means, thin
+
+
+def epoch(number, val_loss=1.0, val_accuracy=0.5):
+    return Epoch(number, number * 10, 1.0, 0.5, val_loss, val_accuracy, 0.1, 1.0, 100.0)
+
+
+def filled(losses):
+    history = History()
+    for loss in losses:
+        history.add_step(torch.tensor(loss))
+    return history
+
+
+def test_a_new_history_is_empty():
+    history = History()
+    assert history.losses.shape == (0,)
+    assert history.losses.dtype == np.float32
+    assert (history.steps, history.best, history.rows(), history.first_bad_step) == (0, None, [], None)
+
+
+@pytest.mark.parametrize("count", [1, PENDING - 1, PENDING, PENDING + 1, 3 * PENDING + 7])
+def test_every_loss_is_kept_in_order(count):
+    values = np.random.default_rng(0).random(count).astype(np.float32)
+    history = filled(values.tolist())
+    assert history.steps == count
+    np.testing.assert_array_equal(history.losses, values)
+    np.testing.assert_array_equal(history.losses, values)  # reading takes nothing away
+
+
+def test_losses_stay_unread_until_many_wait_or_someone_asks():
+    history = filled([1.0] * (PENDING - 1))
+    assert len(history._pending) == PENDING - 1
+    history.add_step(torch.tensor(1.0))
+    assert not history._pending
+
+
+def test_losses_in_bfloat16_are_read_too():
+    history = History()
+    history.add_step(torch.tensor(0.5, dtype=torch.bfloat16))
+    history.add_step(torch.tensor(0.25, dtype=torch.bfloat16))
+    assert history.losses.tolist() == [0.5, 0.25]
+
+
+def test_what_was_handed_out_does_not_change_later():
+    history = filled([1.0])
+    before = history.losses
+    history.add_step(torch.tensor(2.0))
+    assert before.tolist() == [1.0]
+    before[0] = 9
+    assert history.losses.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", [1, 3, PENDING, PENDING + 5])
+def test_the_first_loss_that_is_no_number_is_found(bad, place):
+    losses = [1.0] * (PENDING + 10)
+    losses[place - 1] = losses[place + 2] = bad
+    history = filled(losses)
+    history.settle()
+    assert history.first_bad_step == place
+
+
+def test_the_best_epoch_has_the_highest_validation_accuracy():
+    history = History()
+    for row in (epoch(1, 0.3, 0.8), epoch(2, 0.9, 0.9), epoch(3, 0.1, 0.7)):
+        history.add_epoch(row)
+    assert history.best.epoch == 2
+
+
+def test_the_lowest_loss_decides_between_epochs_of_equal_accuracy():
+    history = History()
+    for row in (epoch(1, 0.5, 0.9), epoch(2, 0.3, 0.9), epoch(3, 0.4, 0.9)):
+        history.add_epoch(row)
+    assert history.best.epoch == 2
+
+
+def test_the_best_epoch_of_a_regression_has_the_lowest_loss():
+    history = History()
+    for row in (epoch(1, 0.5, None), epoch(2, 0.2, None), epoch(3, 0.4, None)):
+        history.add_epoch(row)
+    assert history.best.epoch == 2
+
+
+def test_rows_go_to_json_and_back():
+    history = History()
+    history.add_epoch(epoch(1))
+    history.add_epoch(epoch(2, val_accuracy=None))
+    assert [Epoch(**row) for row in json.loads(json.dumps(history.rows()))] == history.epochs
+
+
+@pytest.mark.parametrize("points", [4, 5, 10, 101, 1000])
+@pytest.mark.parametrize("length", [3, 11, 1000, 12345])
+def test_a_thinned_curve_keeps_its_extremes_and_both_ends(length, points):
+    steps = np.arange(1, length + 1)
+    values = np.random.default_rng(length).normal(size=length)
+    x, y = thin(steps, values, points)
+    assert len(x) == len(y) <= max(points, 4)
+    assert (np.diff(x) > 0).all()
+    np.testing.assert_array_equal(y, values[x - 1])  # true points, nothing made up
+    assert (x[0], x[-1]) == (1, length)
+    assert (y.min(), y.max()) == (values.min(), values.max())
+
+
+@pytest.mark.parametrize("place", [0, 1, 777, 5000, 9998, 9999])
+def test_a_single_peak_or_dip_never_vanishes(place):
+    for height in (1.0, -1.0):
+        values = np.zeros(10000, dtype=np.float32)
+        values[place] = height
+        x, _ = thin(np.arange(10000), values, 100)
+        assert place in x
+
+
+def test_a_short_curve_is_left_alone():
+    steps, values = np.arange(5), np.random.default_rng(0).random(5)
+    x, y = thin(steps, values, 5)
+    np.testing.assert_array_equal(x, steps)
+    np.testing.assert_array_equal(y, values)
+
+
+def test_every_other_value_of_an_array_can_be_thinned():
+    values = np.random.default_rng(0).random(4000)[::2]
+    x, y = thin(np.arange(2000), values, 50)
+    np.testing.assert_array_equal(y, values[x])
+
+
+@pytest.mark.parametrize(("length", "points"), [(1, 5), (4, 5), (5, 5), (10, 3), (1000, 7), (999, 100)])
+def test_means_cover_every_value_once(length, points):
+    values = np.random.default_rng(1).random(length).astype(np.float32)
+    x, y = means(values, points)
+    assert len(x) == len(y) == min(points, length)
+    assert x[-1] == length
+    sizes = np.diff([0, *x])
+    assert sizes.min() >= 1
+    assert sizes.max() - sizes.min() <= 1
+    start = 0
+    for end, mean in zip(x, y, strict=True):
+        assert mean == pytest.approx(values[start:end].astype(float).mean(), rel=1e-9)
+        start = end
+
+
+def test_means_of_nothing_are_nothing():
+    x, y = means(np.array([], dtype=np.float32), 10)
+    assert len(x) == len(y) == 0

@@ -1,0 +1,136 @@
+"""The architecture, as a test: what may import what, read from the source itself."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENGINE = sorted((ROOT / "dlcore").glob("**/*.py"))
+PAGES = sorted((ROOT / "pages").glob("**/*.py"))
+INTERFACE = [*PAGES, *ROOT.glob("dashboard.py")]
+
+# From the bottom up; a module may import what stands below it, itself or through others.
+LAYERS = [
+    {"settings"},
+    {"datasets", "architectures", "activations", "losses", "optimizers", "schedules", "augmentation"},
+    {"recipe"},
+    {"training"},
+    {"jobs"},
+]
+ALONE = {"history", "drawing"}  # import nothing of dlcore
+
+
+def name_of(file):
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(file):
+    """Every module that a file imports, at its top or within a function; `from a import b` counts as a and a.b."""
+    package = name_of(file).split(".") if file.name == "__init__.py" else name_of(file).split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def uses(file, *names):
+    """Which of the names a file mentions, as an attribute, a variable or a word of an import."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    words = {getattr(node, "attr", getattr(node, "id", getattr(node, "name", None))) for node in ast.walk(tree)}
+    return words & set(names)
+
+
+GRAPH = {
+    name_of(file).removeprefix("dlcore."): {
+        found.removeprefix("dlcore.") for found in imports(file) if (ROOT / f"{found.replace('.', '/')}.py").exists()
+    }
+    for file in ENGINE
+}
+
+
+def reached(module):
+    """What a module of dlcore imports, itself or through others."""
+    found, ahead = set(), [module]
+    while ahead:
+        for other in GRAPH.get(ahead.pop(), ()):
+            if other not in found:
+                found.add(other)
+                ahead.append(other)
+    return found
+
+
+def short(file):
+    return str(file.relative_to(ROOT))
+
+
+def test_the_layers_name_modules_that_exist():
+    assert set().union(*LAYERS) | ALONE <= GRAPH.keys()
+
+
+def test_the_reading_of_imports_finds_those_that_are_known_to_be_there():
+    assert {"settings", "datasets", "optimizers"} <= GRAPH["recipe"]
+    assert {"settings", "recipe", "datasets"} <= reached("jobs")
+    within_functions = {"sklearn.datasets", "pooch", "pandas"}
+    assert within_functions | {"torch", "dlcore.settings.Slider"} <= imports(ROOT / "dlcore/datasets.py")
+
+
+@pytest.mark.parametrize("layer", range(len(LAYERS)))
+def test_imports_go_one_way(layer):
+    above = set().union(*LAYERS[layer + 1 :])
+    for module in LAYERS[layer]:
+        assert not reached(module) & above
+
+
+@pytest.mark.parametrize("module", sorted(GRAPH))
+def test_no_module_reaches_itself(module):
+    assert module not in reached(module)
+
+
+@pytest.mark.parametrize("module", sorted(ALONE))
+def test_history_and_drawing_stand_alone(module):
+    assert not GRAPH[module]
+
+
+@pytest.mark.parametrize("file", ENGINE, ids=short)
+def test_the_engine_knows_no_page_and_no_streamlit(file):
+    roots = {name.split(".")[0] for name in imports(file)}
+    assert not roots & {"streamlit", "pages", "dashboard", "plotly"}
+
+
+@pytest.mark.parametrize("file", PAGES, ids=short)
+def test_pages_share_through_parts_and_never_import_each_other(file):
+    others = {name for name in imports(file) if name == "dashboard" or name.split(".")[0] == "pages"}
+    assert all(name == "pages" or name.startswith("pages.parts") for name in others)
+    if "pages" in others:
+        assert any(name.startswith("pages.parts") for name in others)
+
+
+@pytest.mark.parametrize("file", INTERFACE, ids=short)
+def test_only_the_session_touches_what_streamlit_keeps(file):
+    if name_of(file) == "pages.parts.session":
+        return
+    # A component reads its own state, under the key that it was given.
+    allowed = {"session_state"} if name_of(file) == "pages.parts.drawing_pad" else set()
+    assert uses(file, "session_state", "cache_resource", "cache_data") <= allowed
+
+
+def test_charts_are_pure():
+    charts = ROOT / "pages/parts/charts.py"
+    if charts.exists():
+        assert not {name.split(".")[0] for name in imports(charts)} & {"streamlit"}
+
+
+def test_the_engine_starts_without_what_only_some_choices_need():
+    late = ["torchvision", "sklearn", "pandas", "mlxtend", "pooch", "streamlit", "plotly", "tsdownsample"]
+    program = f"import sys, dlcore.jobs, dlcore.recipes; print([name for name in {late} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
