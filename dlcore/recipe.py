@@ -1,6 +1,7 @@
 """Recipe: one run, completely described. What has no problems runs, and gives the same numbers every time."""
 
 import contextlib
+import copy
 import json
 import math
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from dlcore.datasets import Data, Mnist5k
 from dlcore.losses import CrossEntropy, Loss
 from dlcore.optimizers import Adam, Optimizer
 from dlcore.schedules import Constant, Schedule
-from dlcore.settings import Problem, Settings, SettingsError, one_of, parse
+from dlcore.settings import Problem, Settings, SettingsError, family_of, one_of, parse
 
 
 class Recipe(Settings):
@@ -97,9 +98,19 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
                 raise SettingsError([Problem(path, f"{path} is not a setting, for {parent} holds a single value.")])
         if name == "kind" and value != place.get("kind"):
             place.clear()
-        short = isinstance(value, str) and isinstance(place.get(name), dict)  # `optimizer=sgd` means its kind
-        place[name] = {"kind": value} if short else value
+        short = isinstance(value, str) and _is_choice(settings, path)  # `optimizer=sgd` means its kind
+        place[name] = {"kind": value} if short else copy.deepcopy(value)
     return read(json.dumps(settings))
+
+
+def _is_choice(settings: dict, path: str) -> bool:
+    """Whether a path leads to a choice, given the kinds above it."""
+    kinds = {"None": Recipe}
+    for name in path.split("."):
+        owner = kinds.get(str(settings.get("kind")))
+        kinds = family_of(owner.model_fields[name]) if owner and name in owner.model_fields else {}
+        settings = settings[name] if isinstance(settings.get(name), dict) else {}
+    return bool(kinds)
 
 
 def parse_change(text: str) -> tuple[str, Any]:
@@ -108,6 +119,6 @@ def parse_change(text: str) -> tuple[str, Any]:
     if not equals or not path.strip():
         told = f"A change is written SETTING=VALUE, such as optimizer.lr=0.01, not '{text}'."
         raise SettingsError([Problem(path, told)])
-    with contextlib.suppress(json.JSONDecodeError):
+    with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(value)
     return path.strip(), value

@@ -51,7 +51,7 @@ def live(recipe: Recipe | None, name: str, active: bool) -> None:
             st.info("Numbers have no accuracy: this recipe predicts values, so watch the loss.")
         else:
             live_chart(accuracy_figure(jobs), key="accuracy", height=340)
-    epochs, classes = st.tabs(["Epochs", "Classes"])
+    epochs, classes = st.tabs(["Each epoch", "Classes"])
     with epochs:
         epochs_table(jobs)
     with classes:

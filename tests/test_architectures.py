@@ -109,9 +109,7 @@ def test_a_recurrent_network_reads_rows_from_top_to_bottom():
     cell, state = model.cell, torch.zeros(5)
     with torch.no_grad():
         for row in picture[0, 0]:
-            state = torch.tanh(
-                cell.weight_ih_l0 @ row + cell.bias_ih_l0 + cell.weight_hh_l0 @ state + cell.bias_hh_l0
-            )
+            state = torch.tanh(cell.weight_ih_l0 @ row + cell.bias_ih_l0 + cell.weight_hh_l0 @ state + cell.bias_hh_l0)
         expected = model.output.weight @ state + model.output.bias
         torch.testing.assert_close(model(picture)[0], expected, rtol=1e-5, atol=1e-6)
 
@@ -225,5 +223,5 @@ def test_torchvision_that_does_not_fit_torch_is_answered_with_what_to_reinstall(
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr("dlcore.datasets.importlib.import_module", broken)
-    with pytest.raises(DataError, match="torchvision::nms does not exist.*reinstall both with `pip install"):
+    with pytest.raises(DataError, match=r"torchvision::nms does not exist.*reinstall both with `pip install"):
         KINDS["resnet18"]().build((1, 28, 28), 10)

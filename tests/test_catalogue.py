@@ -81,9 +81,7 @@ def test_what_is_chosen_together_trains_or_says_why_not(data, model, loss):
 
 @pytest.mark.parametrize(("data", "loss"), [("mnist-5k", "cross-entropy"), ("cifar10", "mse")])
 def test_the_largest_network_trains_on_grey_and_on_coloured_pictures(data, loss):
-    two_steps(
-        Recipe(data=choices(Data)[data](), model=choices(Architecture)["resnet18"](), loss=choices(Loss)[loss]())
-    )
+    two_steps(Recipe(data=choices(Data)[data](), model=choices(Architecture)["resnet18"](), loss=choices(Loss)[loss]()))
 
 
 def test_every_choice_can_be_used_with_some_others():
@@ -104,8 +102,9 @@ def test_every_optimizer_trains(optimizer):
 def test_every_schedule_trains_and_sets_the_learning_rate_of_its_factor(schedule):
     schedule = choices(Schedule)[schedule]()
     run = build(
-        Recipe(data=choices(Data)["line"](), model=Linear(), loss=MeanSquaredError(), schedule=schedule, epochs=3)
-        .model_copy(update={"batch_size": 2}),
+        Recipe(
+            data=choices(Data)["line"](), model=Linear(), loss=MeanSquaredError(), schedule=schedule, epochs=3
+        ).model_copy(update={"batch_size": 2}),
         few(choices(Data)["line"]()),
     )
     rates = [run.optimizer.param_groups[0]["lr"] for event in train(run) if isinstance(event, Step)]

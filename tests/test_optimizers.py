@@ -244,7 +244,7 @@ def test_a_changed_learning_rate_takes_effect_at_the_next_step(kind):
 
 
 def test_nesterov_without_momentum_is_refused_in_words():
-    (problem,) = SGD(nesterov=True).problems()
+    (problem,) = SGD(nesterov=True, momentum=0).problems()
     assert problem.setting == "optimizer.nesterov"
     for word in ("optimizer.nesterov", "true", "optimizer.momentum", "0.9"):
         assert word in problem.text

@@ -61,11 +61,17 @@ class Box(Shape):
     corner: one_of(Activation) = Field(choices(Activation)["relu"]())
 
 
+class Frame(Settings):
+    """Settings within settings, without a choice."""
+
+    radius: float = Field(1.0, gt=0, le=10)
+
+
 class Drawing(Settings):
     """Holds every sort of setting that there is."""
 
     shape: one_of(Shape) = Disc()
-    frame: Disc = Disc()
+    frame: Frame = Frame()
     copies: Annotated[int, Field(ge=1, le=2**31)] | Literal["all"] = 1
     pen: Literal["thin", "thick"] = "thin"
     filled: bool = False
@@ -168,7 +174,7 @@ def test_a_slider_shows_only_what_is_allowed(cls, name):
         ({"copies": 1.5}, "copies", ["is 1.5", "a whole number"]),
         ({"copies": "2"}, "copies", ["is '2'", "a whole number", "usual is 1."]),
         ({"copies": True}, "copies", ["is true", "a whole number"]),
-        ({"pen": "thick "}, "pen", ["pen is 'thick '", "thin or thick", "did you mean thick?"]),
+        ({"pen": "thick "}, "pen", ["pen is 'thick '", "thin or thick", "did you mean thick"]),
         ({"filled": 1}, "filled", ["filled is 1", "true or false", "usual is false."]),
         ({"filled": "yes"}, "filled", ["filled is 'yes'", "true or false"]),
         ({"dashes": []}, "dashes", ["dashes is []", "1 to 4 numbers", "usual is [3]."]),

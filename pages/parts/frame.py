@@ -17,12 +17,15 @@ def frame():
     st.set_page_config(page_title="dlcore", page_icon=ROOT / "static" / "icon.svg", layout="wide")
     st.html(ROOT / "pages" / "parts" / "style.css")
     keep("framed", True)
+    train = st.Page("pages/train.py", title="Train", icon=":material/play_circle:", url_path="home", default=True)
     return st.navigation(
         [
-            st.Page("pages/train.py", title="Train", icon=":material/play_circle:", default=True),
+            train,
             st.Page("pages/compare.py", title="Compare", icon=":material/flag:"),
             st.Page("pages/draw.py", title="Draw", icon=":material/draw:"),
             st.Page("pages/reference.py", title="Reference", icon=":material/menu_book:"),
+            # The default page is served at / alone (its own path only has to differ); /train means it too.
+            st.Page(lambda: st.switch_page(train), title="Train", url_path="train", visibility="hidden"),
         ],
         position="top",
     )
