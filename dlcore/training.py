@@ -88,8 +88,9 @@ def train(run: Run) -> Iterator[Step | Evaluating | EpochEnd]:
                 group["lr"] = recipe.optimizer.lr * factor
             model.train()
             optimizer.zero_grad()
+            pictures = recipe.augmentation.apply(inputs)  # in full precision: places, not only values, hang on it
             with run.precision():
-                loss = recipe.loss.of(model(recipe.augmentation.apply(inputs)), targets)
+                loss = recipe.loss.of(model(pictures), targets)
             loss.backward()
             optimizer.step()
             step += 1

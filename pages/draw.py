@@ -18,7 +18,6 @@ from pages.parts.drawing_pad import drawing_pad
 from pages.parts.frame import ensure_frame
 from pages.parts.session import conductor, jobs, keep, remember
 
-PATIENCE = 5  # seconds to wait for an answer: a step of a very large network
 EMPTY = "The pad is empty. Draw a digit on it."
 
 
@@ -58,7 +57,7 @@ def answers(chosen: list[Job], digit: np.ndarray) -> None:
                 st.caption(f"{panels.title(job)} has no network yet.")
                 continue
             try:
-                card(job, future.result(PATIENCE))
+                card(job, future.result(panels.PATIENCE))
             except TimeoutError:
                 st.caption(f"{panels.title(job)} is busy with a long step; its answer comes later.")
 

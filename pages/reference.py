@@ -31,7 +31,7 @@ def first(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def family(title: str, members: dict[str, type[Settings]]) -> None:
+def family(members: dict[str, type[Settings]]) -> None:
     for kind, choice in members.items():
         with st.container(border=True):
             st.markdown(f"**{choice.title}** `{kind}`  \n{explanation(choice)}")
@@ -47,10 +47,13 @@ st.caption(
     "Every choice on the Train page, with the formula that runs. The same names work on the command line, as in "
     "`python -m dlcore train digits --set optimizer.kind=sgd --set optimizer.lr=0.1`."
 )
-for tab, (title, members) in zip(st.tabs([*families, "Run"]), [*families.items(), ("Run", {})], strict=True):
+views = {**families, "Run": {}}
+for tab, members in zip(st.tabs(list(views), on_change="rerun"), views.values(), strict=True):
+    if not tab.open:
+        continue
     with tab:
         if members:
-            family(title, members)
+            family(members)
         else:
             settings_table(Recipe)
             st.markdown("**Augmentation**")

@@ -6,13 +6,14 @@ import pandas as pd
 import streamlit as st
 
 from dlcore.architectures import layers
+from dlcore.fit import fit, visible
 from dlcore.jobs import Job
 from dlcore.metrics import confusion, per_class
 from dlcore.recipe import Recipe, read
 from dlcore.recipes import RECIPES
 from dlcore.settings import SettingsError
 from pages.parts import panels
-from pages.parts.charts import accuracy_figure, confusion_figure, loss_figure
+from pages.parts.charts import accuracy_figure, confusion_figure, fit_figure, loss_figure
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.frame import ensure_frame
 from pages.parts.live_chart import live_chart
@@ -48,15 +49,32 @@ def live(recipe: Recipe | None, name: str, active: bool) -> None:
         live_chart(loss_figure(jobs), key="loss", height=340)
     with right.container(key="live-accuracy"):
         if jobs and not jobs[0].recipe.data.classes:
-            st.info("Numbers have no accuracy: this recipe predicts values, so watch the loss.")
+            fit_view(jobs)  # numbers have no accuracy, but a curve that can be seen
         else:
             live_chart(accuracy_figure(jobs), key="accuracy", height=340)
-    epochs, classes = st.tabs(["Each epoch", "Classes"])
-    with epochs:
-        epochs_table(jobs)
-    with classes:
-        class_scores(jobs)
+    details(jobs)
     panels.rerun_when_changed(jobs, active)
+
+
+def details(jobs: list[Job]) -> None:
+    """What there is to see of a run besides its curves; only the open tab is made."""
+    views = {"Each epoch": epochs_table}
+    if not jobs or jobs[0].recipe.data.classes:
+        views["Classes"] = class_scores
+        if jobs and visible(jobs[0].recipe):
+            views = {"Fit": fit_view, **views}
+    for tab, view in zip(st.tabs(list(views), on_change="rerun", key=" ".join(views)), views.values(), strict=True):
+        if tab.open:
+            with tab:
+                view(jobs)
+
+
+def fit_view(jobs: list[Job]) -> None:
+    """What the network makes of data that can be seen whole."""
+    if jobs[0].ready:
+        live_chart(fit_figure(jobs[0], jobs[0].ask(fit).result(panels.PATIENCE)), key="fit", height=340)
+    else:
+        st.caption("Once training starts: what the network makes of the data.")
 
 
 def epochs_table(jobs: list[Job]) -> None:
@@ -65,7 +83,7 @@ def epochs_table(jobs: list[Job]) -> None:
         st.caption("After each epoch a row appears here.")
         return
     st.dataframe(
-        pd.DataFrame(rows[: -SHOWN - 1 : -1]),
+        pd.DataFrame(rows[: -SHOWN - 1 : -1]).dropna(axis="columns", how="all"),
         hide_index=True,
         height=240,
         column_config={
@@ -96,9 +114,6 @@ def class_scores(jobs: list[Job]) -> None:
         st.caption("After the first epoch: which classes are mistaken for which, on the validation samples.")
         return
     job, classes = jobs[0], jobs[0].recipe.data.classes
-    if not classes:
-        st.caption("This recipe predicts numbers; there are no classes to mistake.")
-        return
     left, right = st.columns(2)
     left.plotly_chart(confusion_figure(confusion(job.targets, job.predicted, len(classes)), classes), key="confusion")
     table = pd.DataFrame(per_class(job.targets, job.predicted, classes))

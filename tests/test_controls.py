@@ -1,26 +1,31 @@
 """Every field of every settings class has a widget, and a widget that nobody touches changes nothing."""
 
 import copy
-import math
 
 import pytest
+from annotated_types import Gt, Lt
 from streamlit.testing.v1 import AppTest
 
 from dlcore.activations import Activation
-from dlcore.augmentation import Augmentation
-from dlcore.recipe import Recipe
+from dlcore.recipe import Recipe, read
 from dlcore.recipes import RECIPES
-from dlcore.settings import Settings, bounds, choices, family_of, slider_of
+from dlcore.settings import Settings, bounds, choices, family_of
+from pages.parts.controls import _number_or_word, _numbers
 
-WAIT = 120
 # Where each family stands in a recipe; an activation stands in a model.
-FAMILIES = {
-    name: (name, members) for name, field in Recipe.model_fields.items() if (members := family_of(field))
-} | {"activation": ("model.activation", choices(Activation))}
-MEMBERS = [
-    pytest.param(path, member, id=f"{name}-{kind}")
-    for name, (path, members) in FAMILIES.items()
+FAMILIES = {name: family_of(field) for name, field in Recipe.model_fields.items() if family_of(field)}
+FAMILIES["model.activation"] = choices(Activation)
+CHOICES = [
+    pytest.param(path, member, id=f"{path}-{kind}")
+    for path, members in FAMILIES.items()
     for kind, member in members.items()
+]
+NUMBERS = [
+    pytest.param(path, member, name, id=f"{path}-{kind}-{name}")
+    for path, members in FAMILIES.items()
+    for kind, member in members.items()
+    for name, field in member.model_fields.items()
+    if field.annotation in (int, float)
 ]
 
 
@@ -28,70 +33,86 @@ def sidebar(values):
     from pages.parts.controls import edit_recipe
     from pages.parts.session import Draft
 
-    edit_recipe(Draft("test", "digits", copy.deepcopy(values), values))
+    edit_recipe(Draft("test", "digits", values, values))
 
 
-sidebar.__globals__["copy"] = copy
-
-
-def shown(values: dict) -> AppTest:
-    """The controls for a recipe as a plain dict; what they answer is written back into it."""
-    at = AppTest.from_function(sidebar, args=(values,), default_timeout=WAIT).run()
+def answers(values: dict) -> tuple[dict, set[str]]:
+    """What the untouched controls make of a recipe, and their labels."""
+    taken = copy.deepcopy(values)
+    at = AppTest.from_function(sidebar, args=(taken,), default_timeout=120).run()
     assert not at.exception
-    return at
+    widgets = (at.selectbox, at.slider, at.select_slider, at.number_input, at.text_input, at.toggle)
+    return taken, {widget.label for found in widgets for widget in found}
 
 
-def recipe_with(path: str, settings: dict) -> dict:
-    """The default recipe as a plain dict, with other settings at a dotted path."""
+def recipe_with(path: str, settings: Settings) -> dict:
+    """The default recipe as a plain dict, with another choice at a dotted path."""
     values = Recipe().model_dump(mode="json")
     *parents, name = path.split(".")
     place = values
     for parent in parents:
         place = place[parent]
-    place[name] = settings
+    place[name] = settings.model_dump(mode="json")
     return values
 
 
-def labels(at: AppTest) -> list[str]:
-    makes = (at.selectbox, at.slider, at.select_slider, at.number_input, at.text_input, at.toggle)
-    return [widget.label for found in makes for widget in found]
+def ends(member: type[Settings], name: str) -> tuple[float, float]:
+    """The lowest and the highest allowed number; a little inside where the bound itself is not allowed."""
+    field = member.model_fields[name]
+    low, high = bounds(field)
+    excluded = {type(mark) for mark in field.metadata}
+    return low + (0.00123 if Gt in excluded else 0), high - (0.00123 if Lt in excluded else 0)
 
 
-def extremes(owner: type[Settings], defaults: dict) -> list[dict]:
-    """The settings with every number at the least, and at the most, that is allowed."""
-    return [defaults | {name: edge(owner, name, low) for name in numbers(owner)} for low in (True, False)]
+@pytest.mark.parametrize(("path", "member"), CHOICES)
+def test_every_field_has_a_widget_that_untouched_gives_back_the_default(path, member):
+    values = recipe_with(path, member())
+    taken, labels = answers(values)
+    assert taken == values
+    assert {field.title for name, field in member.model_fields.items() if name != "kind"} <= labels
 
 
-def numbers(owner: type[Settings]) -> list[str]:
-    return [name for name, field in owner.model_fields.items() if field.annotation in (int, float)]
-
-
-def edge(owner: type[Settings], name: str, low: bool) -> float:
-    """An allowed number at one end: the bound itself, or just inside it where it is excluded."""
-    limit = bounds(owner.model_fields[name])[0 if low else 1]
-    for value in (limit, math.nextafter(limit, 1 - limit), limit + 1e-7 if low else limit - 1e-7):
-        try:
-            owner.__pydantic_validator__.validate_assignment(owner.model_construct(), name, value)
-        except ValueError:
-            continue
-        return value
-    raise AssertionError(f"{owner.__name__}.{name} takes nothing near {limit}")
-
-
-@pytest.mark.parametrize(("path", "member"), MEMBERS)
-def test_untouched_widgets_give_back_the_defaults(path, member):
-    values = recipe_with(path, member().model_dump(mode="json"))
-    before = copy.deepcopy(values)
-    at = shown(values)
-    assert values == before
-    for name, field in member.model_fields.items():
-        if name != "kind":
-            assert field.title in labels(at)
+@pytest.mark.parametrize(("path", "member", "name"), NUMBERS)
+def test_an_allowed_number_beyond_the_slider_is_kept(path, member, name):
+    for number in ends(member, name):
+        values = recipe_with(path, member(**{name: number}))
+        assert answers(values)[0] == values
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_untouched_widgets_give_back_a_named_recipe(name):
+def test_a_named_recipe_comes_back_as_it_was(name):
     values = RECIPES[name].recipe.model_dump(mode="json")
-    before = copy.deepcopy(values)
-    shown(values)
-    assert values == before
+    taken, labels = answers(values)
+    assert taken == values
+    assert read(Recipe.model_validate(taken, strict=False).to_json()) == RECIPES[name].recipe
+    assert {field.title for field in Recipe.model_fields.values() if field.title != "Augmentation"} - labels <= {
+        "Activation"
+    }
+
+
+def test_a_number_keeps_its_type():
+    taken, _ = answers(recipe_with("data", FAMILIES["data"]["moons"]()))
+    assert isinstance(taken["data"]["samples"], int)
+    assert isinstance(taken["optimizer"]["lr"], float)
+    assert isinstance(taken["epochs"], int)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("128, 64", [128, 64]),
+        ("128 64", [128, 64]),
+        (" 7 ", [7]),
+        ("", []),
+        ("a, 1", "a, 1"),
+        ("-1", "-1"),
+        ("1.5", "1.5"),
+    ],
+)
+def test_a_list_is_read_from_text_and_what_is_none_stays_text(text, value):
+    assert _numbers(text) == value
+
+
+@pytest.mark.parametrize(("text", "value"), [("48", 48), (" 48 ", 48), ("all", "all"), (64, 64), ("many", "many")])
+def test_a_batch_size_is_a_number_or_a_word(text, value):
+    assert _number_or_word(text) == value

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from dlcore.fit import Fit
 from dlcore.history import Epoch, means, thin
 from dlcore.jobs import Job
 
 # Okabe and Ito's palette, safe for colour-blind eyes; what vanishes in one of the themes is replaced: black by grey,
 # yellow by a darker one, and the blue is a little lighter.
 COLOURS = ("#2381C4", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#A8A000")
+TWO = ("#E69F00", "#2381C4")  # the two classes of a plane
 STEP_POINTS, MEAN_POINTS, EPOCH_POINTS = 400, 200, 200
 
 
@@ -54,6 +56,41 @@ def accuracy_figure(jobs: Sequence[Job]) -> dict:
     if not any(job.history.epochs for job in jobs):
         figure["layout"]["yaxis"]["range"] = [0, 1]
     return figure
+
+
+def fit_figure(job: Job, fit: Fit) -> dict:
+    """One feature: the points and the curve through them; two: the points over the probability of the second class."""
+    classes = job.recipe.data.classes
+    if len(fit.axes) == 1:
+        curve = _line(job, "network", [], [], width=3) | {"x": _short(fit.axes[0]), "y": _short(fit.answers)}
+        traces = [curve, _points("data", fit.points[:, 0], fit.targets, "#8C8C8C")]
+        titles = ("x", f"probability of {classes[1]}" if classes else "y")
+    else:
+        surface = {
+            "type": "heatmap",
+            "x": _short(fit.axes[0]),
+            "y": _short(fit.axes[1]),
+            "z": [_short(row) for row in fit.answers],
+            "zmin": 0,
+            "zmax": 1,
+            "zsmooth": "best",
+            "colorscale": [[0, TWO[0]], [0.5, "#F4F4F4"], [1, TWO[1]]],
+            "opacity": 0.55,
+            "colorbar": {"title": {"text": f"probability of {classes[1]}"}, "thickness": 10, "outlinewidth": 0},
+            "hovertemplate": "%{z:.1%}<extra></extra>",
+        }
+        groups = [(name, fit.points[fit.targets == number]) for number, name in enumerate(classes)]
+        marks = [_points(name, group[:, 0], group[:, 1], TWO[i]) for i, (name, group) in enumerate(groups)]
+        traces = [surface, *marks]
+        titles = ("first feature", "second feature")
+    layout = {
+        "uirevision": f"fit {job.number}",
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": titles[0]}},
+        "yaxis": {"title": {"text": titles[1]}},
+        "meta": {"label": "What the network makes of the data"},
+    }
+    return {"data": traces, "layout": layout}
 
 
 def confusion_figure(counts: np.ndarray, classes: Sequence[str]) -> dict:
@@ -115,6 +152,16 @@ def _thin_rows(rows: Sequence[Epoch], measure: str) -> list[Epoch]:
     return [rows[i] for i in kept]
 
 
+def _points(name: str, x: np.ndarray, y: np.ndarray, ink: str) -> dict:
+    marker = {"size": 6, "color": ink, "line": {"width": 1, "color": "#FFFFFF"}}
+    look = {"type": "scatter", "mode": "markers", "uid": name, "name": name, "marker": marker}
+    return look | {"x": _short(x), "y": _short(y)}
+
+
+def _short(values: Iterable) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]  # five digits are more than a screen shows
+
+
 def _line(job: Job, name: str, x: Iterable, y: Iterable, width: float, **look) -> dict:
     return {
         "type": "scatter",
@@ -122,7 +169,7 @@ def _line(job: Job, name: str, x: Iterable, y: Iterable, width: float, **look) -
         "mode": "lines",
         "name": name,
         "x": [int(value) for value in x] or [None],  # a line without points would be missing in the legend
-        "y": [float(f"{value:.5g}") for value in y] or [None],  # five digits are more than a screen shows
+        "y": _short(y) or [None],
         "line": {"color": colour(job.number), "width": width},
         **look,
     }

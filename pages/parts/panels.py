@@ -8,6 +8,7 @@ from dlcore.jobs import Job
 from dlcore.settings import Problem
 from pages.parts.session import keep, remember, widget
 
+PATIENCE = 5  # seconds to wait for a network's answer: a step of a very large one
 TICK = 0.4  # seconds between two looks at what trains
 FULL_SPEED = "full speed"
 PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, FULL_SPEED)

@@ -1,0 +1,364 @@
+"""The pages as Streamlit runs them, without a browser: what is shown, what is told, and what the buttons do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dlcore.activations import Activation
+from dlcore.optimizers import Optimizer
+from dlcore.recipe import Recipe
+from dlcore.recipes import DEFAULT, RECIPES
+from dlcore.settings import choices, family_of
+from pages.parts import session
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("train", "compare", "draw", "reference")
+FAMILIES = {field.title: family_of(field) for field in Recipe.model_fields.values() if family_of(field)}
+FAMILIES["Activation"] = choices(Activation)
+KINDS = [
+    pytest.param(title, kind, id=f"{title}-{kind}".lower()) for title, members in FAMILIES.items() for kind in members
+]
+LONG = 120  # seconds
+
+
+@pytest.fixture(autouse=True)
+def own_process() -> Iterator[None]:
+    """Jobs belong to the process, which these tests share: each begins and ends without any."""
+    yield
+    for conductor in session._conductors().values():
+        conductor.close()
+    st.cache_resource.clear()
+
+
+def opened(page: str = "train") -> AppTest:
+    at = AppTest.from_file(ROOT / "dashboard.py", default_timeout=LONG).run()
+    return at if page == "train" else go(at, page)
+
+
+def go(at: AppTest, page: str) -> AppTest:
+    return well(at.switch_page(f"pages/{page}.py").run())
+
+
+def well(at: AppTest) -> AppTest:
+    assert not at.exception, at.exception
+    return at
+
+
+def find(widgets, label: str):
+    """The one widget with this label."""
+    (found,) = [widget for widget in widgets if widget.label == label]
+    return found
+
+
+def choose(at: AppTest, label: str, option) -> AppTest:
+    return well(find(at.selectbox, label).select(option).run())
+
+
+def small(at: AppTest, epochs: int = 3) -> AppTest:
+    """A run that takes a moment: two moons, few epochs."""
+    choose(at, "Recipe", "two-moons")
+    return well(find(at.number_input, "Epochs").set_value(epochs).run())
+
+
+def press(at: AppTest, label: str) -> AppTest:
+    return well(find(at.button, label).click().run())
+
+
+def enabled(at: AppTest) -> set[str]:
+    return {button.label for button in at.button if not button.disabled}
+
+
+def told(at: AppTest) -> str:
+    return " ".join(found.value for found in (*at.warning, *at.error))
+
+
+def seen(at: AppTest) -> str:
+    """All text of the page: prose, tables of our own, and the lines over progress bars."""
+    words = [found.value for found in (*at.markdown, *at.caption, *at.info, *at.success, *at.error, *at.warning)]
+    words += [found.proto.body for found in at.get("html")]
+    words += [found.proto.text for found in at.get("progress")]
+    return "\n".join(words)
+
+
+def over() -> bool:
+    return bool(session.jobs()) and not any(job.active for job in session.jobs())
+
+
+# --- Every page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_runs(page):
+    well(opened(page))
+
+
+def test_a_page_can_be_left_for_any_other():
+    at = opened()
+    for page in (*PAGES, *reversed(PAGES)):
+        go(at, page)
+
+
+# --- Train
+
+
+def test_train_begins_with_the_default_recipe_ready_to_start():
+    at = opened()
+    assert find(at.selectbox, "Recipe").value == DEFAULT
+    assert enabled(at) >= {"Start", "Step"}
+    assert not enabled(at) & {"Pause", "Resume", "Stop"}
+    assert "ready" in seen(at)
+    assert not told(at)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_named_recipe_sets_the_controls(name):
+    at = choose(opened(), "Recipe", name)
+    recipe = RECIPES[name].recipe
+    for label, choice in (
+        ("Data", recipe.data),
+        ("Architecture", recipe.model),
+        ("Loss", recipe.loss),
+        ("Optimizer", recipe.optimizer),
+        ("Schedule", recipe.schedule),
+    ):
+        assert find(at.selectbox, label).value == choice.kind
+    assert find(at.select_slider, "Learning rate").value == recipe.optimizer.lr
+    assert find(at.number_input, "Epochs").value == recipe.epochs
+    assert find(at.selectbox, "Batch size").value == recipe.batch_size
+    assert "Start" in enabled(at)
+
+
+@pytest.mark.parametrize(("title", "kind"), KINDS)
+def test_every_kind_can_be_chosen(title, kind):
+    at = choose(opened(), title, kind)
+    assert find(at.selectbox, title).value == kind
+    assert ("Start" in enabled(at)) == (not told(at))
+
+
+@pytest.mark.parametrize("kind", choices(Optimizer))
+def test_another_optimizer_comes_with_its_own_defaults(kind):
+    at = opened()
+    find(at.select_slider, "Learning rate").set_value(0.1).run()
+    at = choose(at, "Optimizer", kind)
+    start = RECIPES[DEFAULT].recipe.optimizer
+    if kind == start.kind:
+        assert find(at.select_slider, "Learning rate").value == 0.1  # nothing was changed
+        return
+    defaults = choices(Optimizer)[kind]()
+    assert find(at.select_slider, "Learning rate").value == defaults.lr
+    for name, field in type(defaults).model_fields.items():
+        if name not in ("kind", "lr"):
+            (widget,) = [
+                widget
+                for widget in (*at.slider, *at.select_slider, *at.number_input, *at.toggle)
+                if f"optimizer.{name}/" in widget.key
+            ]
+            assert (widget.label, widget.value) == (field.title, getattr(defaults, name))
+
+
+def test_what_cannot_train_together_is_told_and_cannot_be_started():
+    at = choose(choose(opened(), "Recipe", "two-moons"), "Architecture", "cnn")
+    assert "needs pictures" in told(at)
+    assert not enabled(at) & {"Start", "Step"}
+    choose(at, "Architecture", "linear")
+    assert not told(at)
+    assert "Start" in enabled(at)
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "words"),
+    [("Epochs", 0, "the nearest is 1"), ("Epochs", 100_001, "the nearest is 100000"), ("Seed", -1, "the nearest is 0")],
+)
+def test_a_number_out_of_bounds_is_told_with_the_nearest(label, value, words):
+    at = opened()
+    well(find(at.number_input, label).set_value(value).run())
+    assert words in told(at).replace("\\", "")
+    assert "Start" not in enabled(at)
+
+
+@pytest.mark.parametrize("text", ["", "a", "0", "64, -1"])
+def test_widths_that_are_none_are_told(text):
+    at = choose(opened(), "Recipe", "mlp")
+    well(find(at.text_input, "Widths").set_value(text).run())
+    assert "widths" in told(at)
+    assert "Start" not in enabled(at)
+    assert find(at.text_input, "Widths").value == text
+
+
+def test_every_problem_is_told_at_once():
+    at = opened()
+    well(find(at.number_input, "Epochs").set_value(0).run())
+    well(find(at.number_input, "Seed").set_value(-1).run())
+    assert "epochs" in told(at)
+    assert "seed" in told(at)
+
+
+def test_own_values_survive_a_visit_to_another_page():
+    at = choose(opened(), "Recipe", "mlp")
+    well(find(at.number_input, "Epochs").set_value(7).run())
+    well(find(at.select_slider, "Learning rate").set_value(0.05).run())
+    well(find(at.text_input, "Widths").set_value("96, 48").run())
+    go(go(at, "draw"), "train")
+    assert find(at.selectbox, "Recipe").value == "mlp"
+    assert find(at.number_input, "Epochs").value == 7
+    assert find(at.select_slider, "Learning rate").value == 0.05
+    assert find(at.text_input, "Widths").value == "96, 48"
+
+
+def test_start_trains_to_the_end_and_the_table_appears():
+    at = press(small(opened()), "Start")
+    (job,) = session.jobs()
+    assert (job.name, job.recipe.epochs) == ("two-moons", 3)
+    wait_until(over, LONG)
+    well(at.run())
+    assert job.status == "finished"
+    assert "finished" in seen(at)
+    tables = [table.value for table in at.dataframe if "epoch" in table.value]
+    assert list(tables[0]["epoch"]) == [3, 2, 1]  # the newest first
+    assert "Start" in enabled(at)
+    assert find(at.get("download_button"), "Download CSV")
+
+
+def test_a_regression_says_why_it_has_no_accuracy():
+    at = choose(opened(), "Recipe", "linear-regression")
+    well(find(at.number_input, "Epochs").set_value(5).run())
+    press(at, "Start")
+    wait_until(over, LONG)
+    well(at.run())
+    assert "no accuracy" in seen(at)
+    assert "no classes" in seen(at)
+
+
+def test_step_takes_one_step_from_fresh_weights_and_stop_ends_it():
+    at = press(small(opened()), "Step")
+    (job,) = session.jobs()
+    wait_until(lambda: job.history.steps == 1, LONG)
+    well(at.run())
+    assert job.status == "paused"
+    assert enabled(at) >= {"Resume", "Step", "Stop"}
+    assert not enabled(at) & {"Start", "Pause"}
+    press(at, "Step")
+    wait_until(lambda: job.history.steps == 2, LONG)
+    press(at, "Stop")
+    wait_until(over, LONG)
+    well(at.run())
+    assert job.status == "stopped"
+    assert "stopped" in seen(at)
+
+
+def test_a_run_that_diverges_says_what_to_do():
+    at = choose(opened(), "Recipe", "linear-regression")
+    well(find(at.select_slider, "Learning rate").set_value(1.0).run())
+    press(at, "Start")
+    wait_until(over, LONG)
+    well(at.run())
+    assert session.jobs()[0].status == "failed"
+    assert "smaller learning rate" in told(at)
+
+
+def test_another_tab_finds_the_run():
+    press(small(opened(), epochs=2), "Start")
+    other = opened()
+    assert find(other.selectbox, "Recipe").value == "two-moons"
+    assert find(other.number_input, "Epochs").value == 2
+    assert len(session.jobs()) == 1
+
+
+# --- Compare
+
+
+def test_a_race_is_set_up_from_the_start():
+    at = opened("compare")
+    (field,) = at.multiselect
+    assert field.value == ["sgd", "adam", "rmsprop", "nadam"]
+    assert "Start" in enabled(at)
+    assert not told(at)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["Optimizer", "Activation", "Loss", "Schedule", "Learning rate", "Batch size", "Seed", "Architecture", "Anything"],
+)
+def test_every_topic_offers_a_race_that_can_start(topic):
+    at = choose(opened("compare"), "What differs", topic)
+    assert not told(at)
+    assert "Start" in enabled(at)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("Bad: optimizer=adm", "did you mean adam"),
+        ("Bad: optimizer.rate=1", "optimizer.rate"),
+        ("Bad: epochs=0", "the nearest is 1"),
+        ("Bad: epochs", "SETTING=VALUE"),
+        ("Bad", "SETTING=VALUE"),
+    ],
+)
+def test_a_bad_contestant_is_told_and_cannot_start(line, words):
+    at = choose(opened("compare"), "What differs", "Anything")
+    (area,) = at.text_area
+    well(area.set_value(f"Good: seed=1\n{line}").run())
+    assert words in told(at).replace("\\", "")
+    assert "Start" not in enabled(at)
+
+
+def test_a_race_needs_two():
+    at = opened("compare")
+    well(at.multiselect[0].set_value(["adam"]).run())
+    assert "2 to 8" in told(at)
+    assert "Start" not in enabled(at)
+
+
+def test_a_race_runs_to_its_verdict_and_the_field_is_remembered():
+    at = small(opened("compare"), epochs=2)
+    well(at.multiselect[0].set_value(["adam", "sgd"]).run())
+    press(at, "Start")
+    assert [job.name for job in session.jobs()] == ["Adam", "SGD"]
+    wait_until(over, LONG)
+    well(at.run())
+    assert "came first" in seen(at)
+    assert all(name in seen(at) for name in ("Adam", "SGD"))
+    go(go(at, "draw"), "compare")
+    assert at.multiselect[0].value == ["adam", "sgd"]
+    assert "came first" in seen(at)
+
+
+# --- Draw
+
+
+def test_draw_says_what_to_do_first():
+    at = opened("draw")
+    assert "No network can read your drawing yet" in at.subheader[0].value
+    assert enabled(at) == {"Train digits"}
+
+
+def test_draw_trains_digits_at_a_click_and_then_offers_the_pad():
+    at = press(opened("draw"), "Train digits")
+    (job,) = session.jobs()
+    assert (job.name, job.recipe) == (DEFAULT, RECIPES[DEFAULT].recipe)
+    assert at.multiselect[0].value == [job.number]
+    assert "The pad is empty" in seen(at)
+
+
+def test_draw_leaves_out_runs_that_read_no_pictures():
+    press(small(opened(), epochs=1), "Start")
+    assert "Train digits" in enabled(opened("draw"))
+
+
+# --- Reference
+
+
+def test_the_reference_lists_every_kind_with_its_settings():
+    at = opened("reference")
+    text = seen(at)
+    meanings = {meaning for table in at.table for meaning in table.value.get("meaning", [])}
+    for members in FAMILIES.values():
+        for kind, member in members.items():
+            assert f"`{kind}`" in text
+            assert member.title in text
+            assert {field.description for name, field in member.model_fields.items() if name != "kind"} <= meanings
