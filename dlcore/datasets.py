@@ -256,7 +256,7 @@ class Cifar10(_Downloaded):
 class _Toy(_Sampled):
     """Two features and two classes: a set that a person can see whole."""
 
-    classes = ("0", "1")
+    classes = ("orange", "blue")  # as they are drawn
     shape = (2,)
     samples: Annotated[int, Slider(100, 5000, log=True)] = Field(
         1000, ge=20, le=100000, title="Samples", description="How many points are drawn."

@@ -58,12 +58,14 @@ def live(recipe: Recipe | None, name: str, active: bool) -> None:
 
 def details(jobs: list[Job]) -> None:
     """What there is to see of a run besides its curves; only the open tab is made."""
-    views = {"Each epoch": epochs_table}
-    if not jobs or jobs[0].recipe.data.classes:
-        views["Classes"] = class_scores
-        if jobs and visible(jobs[0].recipe):
-            views = {"Fit": fit_view, **views}
-    for tab, view in zip(st.tabs(list(views), on_change="rerun", key=" ".join(views)), views.values(), strict=True):
+    classes = not jobs or bool(jobs[0].recipe.data.classes)
+    place = st.container()
+    if jobs and classes and visible(jobs[0].recipe):
+        left, place = st.columns(2)
+        with left:
+            fit_view(jobs)
+    views = {"Each epoch": epochs_table} | ({"Classes": class_scores} if classes else {})
+    for tab, view in zip(place.tabs(list(views), on_change="rerun", key="details"), views.values(), strict=True):
         if tab.open:
             with tab:
                 view(jobs)

@@ -117,7 +117,11 @@ def test_in_regression_the_loss_alone_decides():
 
 
 def test_who_failed_comes_last_even_with_the_best_epochs():
-    jobs = [finished("broken", [0.99], outcome="failed"), finished("early", [], outcome="stopped"), finished("a", [0.1])]
+    jobs = [
+        finished("broken", [0.99], outcome="failed"),
+        finished("early", [], outcome="stopped"),
+        finished("a", [0.1]),
+    ]
     assert names(jobs) == ["a", "early", "broken"]
 
 
@@ -160,7 +164,9 @@ def test_the_very_same_samples_right_is_a_tie():
 
 def test_regression_is_told_by_its_loss():
     recipe = RECIPES["linear-regression"].recipe
-    words = verdict([finished("a", [None, None], [3, 2.5], recipe=recipe), finished("b", [None], [0.125], recipe=recipe)])
+    words = verdict(
+        [finished("a", [None, None], [3, 2.5], recipe=recipe), finished("b", [None], [0.125], recipe=recipe)]
+    )
     assert words == "**b** came first: validation loss 0.125 after 1 epoch. a came second with validation loss 2.5."
 
 
@@ -207,5 +213,3 @@ def test_the_quickest_is_the_first_within_a_point_of_the_best_accuracy():
 def test_two_who_are_equally_quick_are_both_named():
     words = verdict([finished("a", [0.5, 0.9]), finished("b", [0.5, 0.9])])
     assert "Quickest to 89.0%: a and b, in epoch 2." in words
-
-

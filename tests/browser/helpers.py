@@ -1,0 +1,161 @@
+"""What a person does at the dashboard, in a line each. Everything waits for a condition."""
+
+import math
+import re
+from collections.abc import Sequence
+
+from playwright.sync_api import Locator, Page, expect
+
+# A condition may take long on a busy machine; a test that goes well does not wait for it.
+LONG = 120_000  # milliseconds
+expect.set_options(timeout=LONG)
+
+PLOT = {
+    name: f".st-key-{name} .live-chart-plot" for name in ("live-loss", "live-accuracy", "race-loss", "race-accuracy")
+}
+
+
+def visit(page: Page, url: str) -> None:
+    page.set_default_timeout(LONG)
+    page.goto(url)
+
+
+def open_train(page: Page, server: str, path: str = "/") -> None:
+    """The Train page, with its charts drawn and nothing training."""
+    visit(page, server + path)
+    drawn(page, "live-loss")
+    end_all(page)
+
+
+def open_compare(page: Page, server: str) -> None:
+    visit(page, f"{server}/compare")
+    drawn(page, "race-loss")
+    end_all(page)
+
+
+def drawn(page: Page, chart: str) -> None:
+    expect(page.locator(f"{PLOT[chart]} .main-svg").first).to_be_visible()
+
+
+def end_all(page: Page) -> None:
+    """Stop what an earlier test left behind."""
+    expect(button(page, "Stop")).to_be_visible()
+    if button(page, "Stop").is_enabled():
+        press(page, "Stop")
+    expect(button(page, "Start")).to_be_enabled()
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def press(page: Page, name: str) -> None:
+    button(page, name).click()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    box = page.get_by_role("combobox", name=label, exact=True)
+    box.click()
+    page.get_by_role("option", name=option, exact=True).click()
+    expect(box).to_have_value(option)
+
+
+def set_number(page: Page, label: str, value: int) -> None:
+    field = page.get_by_role("spinbutton", name=label, exact=True)
+    field.fill(str(value))
+    field.press("Tab")
+
+
+def choose_recipe(page: Page, name: str, epochs: int) -> None:
+    """A named recipe, with its number of epochs changed once its own is there."""
+    before = {"digits": 15, "simplenet": 10, "mlp": 10, "two-moons": 50, "linear-regression": 1000}[name]
+    choose(page, "Recipe", name)
+    field = page.get_by_role("spinbutton", name="Epochs", exact=True)
+    expect(field).to_have_value(str(before))
+    set_number(page, "Epochs", epochs)
+    settled(page)
+    expect(field).to_have_value(str(epochs))
+
+
+def set_pace(page: Page, shown: str) -> None:
+    """Move the pace slider until it shows this, such as `50 steps/s`."""
+    slider = page.get_by_role("slider", name="Pace")
+    slider.focus()
+    slider.press("End")
+    for _ in range(10):
+        if page.locator(".st-key-pace").get_by_text(shown, exact=True).first.is_visible():
+            break
+        slider.press("ArrowLeft")
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """The server has answered: no run of the script is under way."""
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
+
+
+def status(page: Page) -> Locator:
+    return page.locator(".st-key-status")
+
+
+def reaches(page: Page, word: str) -> None:
+    expect(status(page)).to_contain_text(word)
+
+
+def step(page: Page) -> int:
+    """The step that the status line shows; 0 before there is one."""
+    found = re.search(r"step (\d+)", status(page).inner_text())
+    return int(found[1]) if found else 0
+
+
+def points(page: Page, chart: str) -> list[int]:
+    """How many points each line of a chart has."""
+    return page.evaluate(
+        "(plot) => document.querySelector(plot).data?.map(({ y }) => y.filter((value) => value !== null).length) ?? []",
+        PLOT[chart],
+    )
+
+
+def wait_for_points(page: Page, chart: str, more_than: Sequence[int]) -> None:
+    """Every line that had points has more, and every line has some."""
+    page.wait_for_function(
+        """([plot, before]) => {
+            const now = document.querySelector(plot).data.map(({ y }) => y.filter((value) => value !== null).length);
+            return before.every((count, line) => now[line] > count);
+        }""",
+        arg=[PLOT[chart], list(more_than)],
+    )
+
+
+def wait_for_steps(page: Page, chart: str, more: int) -> None:
+    """The chart's longest line reaches `more` steps further than it does now."""
+    reach = "Math.max(...document.querySelector(plot).data.flatMap(({ x }) => x))"
+    now = page.evaluate(f"(plot) => {reach}", PLOT[chart])
+    page.wait_for_function(f"([plot, goal]) => {reach} >= goal", arg=[PLOT[chart], now + more])
+
+
+# --- The pad
+
+
+def draw(page: Page, points: Sequence[tuple[float, float]], lift: bool = True) -> None:
+    """A stroke along points given as fractions of the pad's side; the pen stays down without `lift`."""
+    pad = page.get_by_label("Drawing pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=4)
+    if lift:
+        page.mouse.up()
+
+
+ONE = [(0.5, 0.15), (0.5, 0.5), (0.5, 0.85)]
+SEVEN = [(0.25, 0.2), (0.72, 0.2), (0.6, 0.5), (0.45, 0.85)]
+ZERO = [(0.5 + 0.22 * math.sin(turn / 12 * math.pi), 0.5 - 0.34 * math.cos(turn / 12 * math.pi)) for turn in range(25)]
+
+
+def answer(page: Page) -> Locator:
+    """The class that the network reads."""
+    return page.locator(".st-key-prediction .answer .class")

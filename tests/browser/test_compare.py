@@ -1,0 +1,114 @@
+"""The Compare page in a browser: a race from its start to its verdict."""
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.helpers import (
+    button,
+    choose,
+    drawn,
+    open_compare,
+    points,
+    press,
+    reaches,
+    set_number,
+    set_pace,
+    settled,
+    step,
+    visit,
+    wait_for_points,
+    wait_for_steps,
+)
+
+
+def standings(page: Page) -> Locator:
+    return page.locator(".st-key-standings tbody tr")
+
+
+def set_up(page: Page, server: str, recipe: str, epochs: int, pace: str = "full speed") -> None:
+    open_compare(page, server)
+    choose(page, "Recipe", recipe)
+    page.get_by_text("What they share").click()
+    set_number(page, "Epochs", epochs)
+    settled(page)
+    set_pace(page, pace)
+
+
+def leave_out(page: Page, contestant: str) -> None:
+    page.get_by_role("button", name=f"Remove {contestant}", exact=True).click()
+    expect(page.get_by_role("button", name=f"Remove {contestant}", exact=True)).to_have_count(0)
+    settled(page)
+
+
+def test_the_page_can_be_the_first_that_a_server_is_asked_for(page: Page, server: str):
+    visit(page, f"{server}/compare")
+    drawn(page, "race-loss")
+    expect(page.get_by_role("link", name="Train")).to_be_visible()
+    reaches(page, "SGD, Adam, RMSprop, NAdam")
+
+
+def test_three_optimizers_race_to_a_verdict(page: Page, server: str):
+    set_up(page, server, "two-moons", epochs=10, pace="50 steps/s")
+    leave_out(page, "NAdam")
+    press(page, "Start")
+    reaches(page, "training")
+    expect(standings(page)).to_have_count(3)
+    wait_for_points(page, "race-loss", more_than=[1] * 6)  # the steps and the epochs of each
+    wait_for_points(page, "race-accuracy", more_than=points(page, "race-accuracy"))
+    reaches(page, "finished")
+    for name in ("SGD", "Adam", "RMSprop"):
+        row = standings(page).filter(has_text=name).first
+        expect(row).to_contain_text("finished")
+        expect(row).to_contain_text("10 of 10")
+    expect(page.locator(".st-key-standings").get_by_role("alert")).to_contain_text("came first")
+    assert points(page, "race-accuracy") == [10] * 6
+    expect(button(page, "Start")).to_be_enabled()
+
+
+def test_a_race_pauses_steps_and_goes_on_together(page: Page, server: str):
+    set_up(page, server, "two-moons", epochs=1000, pace="20 steps/s")
+    press(page, "Start")
+    wait_for_steps(page, "race-loss", 3)
+    press(page, "Pause")
+    reaches(page, "paused")
+    expect(standings(page).filter(has_text="paused")).to_have_count(4)
+    settled(page)
+    stood = step(page)
+    press(page, "Step")
+    reaches(page, f"step {stood + 1} of")
+    reaches(page, "paused")
+    press(page, "Resume")
+    reaches(page, "training")
+    wait_for_steps(page, "race-loss", 5)
+    press(page, "Stop")
+    reaches(page, "stopped")
+    assert step(page) > stood + 1
+
+
+def test_who_diverges_leaves_with_a_reason_and_the_others_finish(page: Page, server: str):
+    set_up(page, server, "linear-regression", epochs=300)
+    choose(page, "What differs", "Anything")
+    field = page.get_by_role("textbox", name="Contestants", exact=True)
+    field.fill("Calm: optimizer.lr=0.01\nSlow: optimizer.lr=0.001\nWild: optimizer.lr=1")
+    field.press("Control+Enter")
+    reaches(page, "Calm, Slow, Wild")
+    press(page, "Start")
+    reaches(page, "finished")
+    expect(standings(page)).to_have_count(3)
+    expect(standings(page).filter(has_text="Wild")).to_contain_text("smaller learning rate")
+    for name in ("Calm", "Slow"):
+        expect(standings(page).filter(has_text=name)).to_contain_text("300 of 300")
+    verdict = page.locator(".st-key-standings").get_by_role("alert")
+    expect(verdict).to_contain_text("Calm came first")
+    expect(verdict).to_contain_text("Wild left the race")
+
+
+def test_another_tab_sees_the_race(page: Page, server: str):
+    set_up(page, server, "two-moons", epochs=1000, pace="10 steps/s")
+    press(page, "Start")
+    wait_for_steps(page, "race-loss", 2)
+    other = page.context.new_page()
+    visit(other, f"{server}/compare")
+    reaches(other, "training")
+    expect(standings(other)).to_have_count(4)
+    press(other, "Stop")
+    reaches(page, "stopped")

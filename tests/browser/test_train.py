@@ -1,0 +1,244 @@
+"""The Train page in a browser: a run from Start to its CSV, and what a viewer did to a chart while it moves."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.helpers import (
+    PLOT,
+    button,
+    choose,
+    choose_recipe,
+    drawn,
+    open_train,
+    points,
+    press,
+    reaches,
+    set_number,
+    set_pace,
+    settled,
+    status,
+    step,
+    visit,
+    wait_for_steps,
+)
+
+ENDLESS = 1000  # epochs: longer than any test looks
+
+
+def start(page: Page, server: str, recipe: str = "simplenet", epochs: int = ENDLESS, pace: str = "full speed") -> None:
+    open_train(page, server)
+    choose_recipe(page, recipe, epochs)
+    set_pace(page, pace)
+    press(page, "Start")
+
+
+def table_of(page: Page, folder: Path) -> tuple[str, list[dict]]:
+    """The CSV's file name and rows."""
+    with page.expect_download() as download:
+        press(page, "Download CSV")
+    file = folder / download.value.suggested_filename
+    download.value.save_as(file)
+    with file.open(newline="") as rows:
+        return file.stem, list(csv.DictReader(rows))
+
+
+def test_the_page_can_be_the_first_that_a_server_is_asked_for(page: Page, server: str):
+    visit(page, f"{server}/train")
+    drawn(page, "live-loss")
+    for name in ("Train", "Compare", "Draw", "Reference"):
+        expect(page.get_by_role("link", name=name)).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(button(page, "Start")).to_be_enabled()
+    reaches(page, "ready")
+
+
+def test_a_run_streams_from_start_to_its_csv(page: Page, server: str, tmp_path: Path):
+    start(page, server, epochs=3, pace="100 steps/s")
+    reaches(page, "training")
+    wait_for_steps(page, "live-loss", 20)
+    reaches(page, "epoch 2")
+    reaches(page, "finished")
+    reaches(page, "epoch 3 of 3")
+    reaches(page, "step 189 of 189")
+    assert points(page, "live-loss")[2:] == [3, 3]
+    assert points(page, "live-accuracy") == [3, 3]
+    expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
+    expect(button(page, "Start")).to_be_enabled()
+    name, rows = table_of(page, tmp_path)
+    assert name.startswith("dlcore-simplenet-")
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
+    assert all(0 < float(row["val_loss"]) < 3 and 0 <= float(row["val_accuracy"]) <= 1 for row in rows)
+
+
+def test_zoom_and_hidden_lines_survive_new_data_in_the_same_chart(page: Page, server: str):
+    start(page, server, pace="50 steps/s")
+    wait_for_steps(page, "live-loss", 5)
+    plot = page.locator(PLOT["live-loss"])
+    element = plot.element_handle()
+    element.evaluate("(plot) => { plot.mark = true; }")
+
+    box = plot.locator(".nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.3)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.7, steps=10)
+    page.mouse.up()
+    page.wait_for_function("(plot) => plot._fullLayout.xaxis.range[0] > 0", arg=element)
+    zoom = element.evaluate("(plot) => [...plot._fullLayout.xaxis.range, ...plot._fullLayout.yaxis.range]")
+
+    plot.locator(".legendtoggle").first.click()
+    page.wait_for_function("(plot) => plot._fullData[0].visible === 'legendonly'", arg=element)
+
+    for _ in range(3):
+        wait_for_steps(page, "live-loss", 20)
+    assert element.evaluate("(plot) => [...plot._fullLayout.xaxis.range, ...plot._fullLayout.yaxis.range]") == zoom
+    assert element.evaluate("(plot) => plot._fullData.map(({ visible }) => visible)")[:2] == ["legendonly", True]
+    assert element.evaluate("(plot, where) => plot.mark && plot === document.querySelector(where)", PLOT["live-loss"])
+    press(page, "Stop")
+    reaches(page, "stopped")
+
+
+def test_pause_step_resume_and_stop(page: Page, server: str):
+    start(page, server, pace="50 steps/s")
+    wait_for_steps(page, "live-loss", 5)
+    press(page, "Pause")
+    reaches(page, "paused")
+    expect(button(page, "Resume")).to_be_enabled()
+    expect(button(page, "Pause")).to_be_disabled()
+    settled(page)
+    stood = step(page)
+
+    for more in (1, 2, 3):  # a step too many or a run that went on would show
+        press(page, "Step")
+        reaches(page, f"step {stood + more} of")
+        reaches(page, "paused")
+
+    press(page, "Resume")
+    reaches(page, "training")
+    wait_for_steps(page, "live-loss", 10)
+    assert step(page) > stood + 3
+    press(page, "Stop")
+    reaches(page, "stopped")
+    expect(button(page, "Start")).to_be_enabled()
+    expect(button(page, "Resume")).to_be_disabled()
+
+
+def test_step_begins_a_run_with_its_first_step(page: Page, server: str):
+    open_train(page, server)
+    choose_recipe(page, "simplenet", 2)
+    press(page, "Step")
+    reaches(page, "step 1 of 126")
+    reaches(page, "paused")
+    press(page, "Stop")
+    reaches(page, "stopped")
+
+
+def test_a_refresh_and_another_tab_find_the_run_again(page: Page, server: str):
+    start(page, server, pace="20 steps/s")
+    wait_for_steps(page, "live-loss", 5)
+    before = step(page)
+    page.reload()
+    drawn(page, "live-loss")
+    reaches(page, "training")
+    assert step(page) >= before > 0
+    expect(page.get_by_role("combobox", name="Recipe", exact=True)).to_have_value("simplenet")
+    expect(page.get_by_role("spinbutton", name="Epochs", exact=True)).to_have_value(str(ENDLESS))
+    wait_for_steps(page, "live-loss", 5)
+
+    other = page.context.new_page()
+    visit(other, server)
+    drawn(other, "live-loss")
+    reaches(other, "training")
+    assert step(other) >= before
+    press(other, "Stop")
+    reaches(other, "stopped")
+    reaches(page, "stopped")  # the first tab learns it by itself
+    assert step(page) == step(other)
+
+
+def test_a_double_click_starts_one_run(page: Page, server: str, tmp_path: Path):
+    start(page, server, epochs=1)
+    reaches(page, "finished")
+    first = int(table_of(page, tmp_path)[0].rsplit("-", 1)[1])
+    set_number(page, "Epochs", ENDLESS)
+    settled(page)
+    button(page, "Start").dblclick()
+    reaches(page, "training")
+    reaches(page, "epoch 2")
+    second = int(table_of(page, tmp_path)[0].rsplit("-", 1)[1])
+    assert second == first + 1
+    press(page, "Stop")
+    reaches(page, "stopped")
+
+
+def test_a_run_that_diverges_says_what_to_do(page: Page, server: str):
+    open_train(page, server)
+    choose_recipe(page, "linear-regression", ENDLESS)
+    page.get_by_role("slider", name="Learning rate").press("End")
+    settled(page)
+    press(page, "Start")
+    reaches(page, "failed")
+    expect(page.get_by_role("alert").filter(has_text="smaller learning rate")).to_be_visible()
+    expect(button(page, "Start")).to_be_enabled()
+
+
+def test_what_cannot_train_is_told_and_cannot_be_started(page: Page, server: str):
+    open_train(page, server)
+    choose(page, "Recipe", "two-moons")
+    choose(page, "Architecture", "Convolutional")
+    expect(page.get_by_role("alert").filter(has_text="needs pictures")).to_be_visible()
+    expect(button(page, "Start")).to_be_disabled()
+    expect(button(page, "Step")).to_be_disabled()
+    choose(page, "Architecture", "Linear")
+    expect(button(page, "Start")).to_be_enabled()
+    set_number(page, "Epochs", 0)
+    expect(page.get_by_role("alert").filter(has_text="the nearest is 1")).to_be_visible()
+    expect(button(page, "Start")).to_be_disabled()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_in_both_themes(page: Page, server: str, scheme: str):
+    page.emulate_media(color_scheme=scheme)
+    open_train(page, server)
+    ground, words, chart = page.evaluate(
+        """(plot) => {
+            const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+            const light = (colour) => { // whatever form the colour is written in
+                paint.fillStyle = colour;
+                paint.fillRect(0, 0, 1, 1);
+                return [...paint.getImageData(0, 0, 1, 1).data].slice(0, 3).reduce((sum, part) => sum + part) / 765;
+            };
+            const style = (selector) => getComputedStyle(document.querySelector(selector));
+            return [light(style("[data-testid=stApp]").backgroundColor), light(style(".st-key-status p").color),
+                    light(style(`${plot} .xtitle`).fill)];
+        }""",
+        PLOT["live-loss"],
+    )
+    assert (ground > 0.9) if scheme == "light" else (ground < 0.15)
+    assert abs(words - ground) > 0.5
+    assert abs(chart - ground) > 0.5
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (768, 1024)], ids=["1280", "768"])
+def test_no_page_scrolls_sideways(page: Page, server: str, size: tuple[int, int]):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    for path, landmark in (
+        ("/", ".st-key-live-loss .main-svg"),
+        ("/compare", ".st-key-race-loss .main-svg"),
+        ("/draw", "[data-testid=stApp]"),
+        ("/reference", "table"),
+    ):
+        visit(page, server + path)
+        expect(page.locator(landmark).first).to_be_visible()
+        settled(page)
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), path
+
+
+def test_buttons_status_and_charts_are_in_view_at_1280_by_800(page: Page, server: str):
+    open_train(page, server)
+    for part in (button(page, "Start"), status(page), page.locator(PLOT["live-loss"])):
+        box = part.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 800
