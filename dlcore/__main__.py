@@ -212,8 +212,14 @@ def predictions(run: Run, inputs: torch.Tensor) -> list:
 
 
 def _print_object(values: dict) -> None:
-    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-    print(json.dumps(finite), flush=True)
+    print(json.dumps({name: _finite(value) for name, value in values.items()}), flush=True)
+
+
+def _finite(value: object) -> object:
+    """The value as JSON can say it: what is not a finite number becomes null, in lists too."""
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print_end(end: dict) -> None:

@@ -73,9 +73,9 @@ class History:
         """The epoch with the highest validation accuracy (the lowest loss decides ties, and alone in regression)."""
         return max(self.epochs, key=lambda row: (row.val_accuracy or 0, -row.val_loss), default=None)
 
-    def rows(self) -> list[dict]:
-        """The epochs as plain rows, for tables, CSV and JSON."""
-        return [asdict(row) for row in self.epochs]
+    def rows(self, last: int | None = None) -> list[dict]:
+        """The epochs, or the last of them, as plain rows, for tables, CSV and JSON."""
+        return [asdict(row) for row in self.epochs[-last if last else None :]]
 
 
 def thin(steps: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Jobs: one thread a device trains, and everyone else asks.
+"""Jobs: one thread trains, and everyone else asks.
 
 A `Conductor` takes turns among its jobs' generators, some milliseconds each. Its thread alone touches networks; whoever
 wants something of one hands over a function (`Job.ask`), which runs between two steps. Every job's random state is kept
@@ -63,6 +63,7 @@ class Job:
         self._over = threading.Event()
         self._paused = self._stopping = False
         self._steps_due = 0  # asked for one by one
+        self._evaluating = False  # what follows a single step that ended an epoch
         self._next_step = 0.0  # when a paced job may go on
         self._elapsed, self._since = 0.0, None  # a stopwatch that stands while paused
         self._run: Run | None = None
@@ -126,7 +127,7 @@ class Job:
         self._change(_paused=False, _steps_due=0)
 
     def step(self) -> None:
-        """Take one training step and be paused."""
+        """Take one training step and be paused; a step that ends an epoch evaluates it too."""
         self._change(_paused=True, _steps_due=self._steps_due + 1)
 
     def stop(self) -> None:
@@ -158,18 +159,19 @@ class Job:
 
     def _watch(self) -> None:
         """Start or stop the stopwatch, as the status wants."""
-        running = self.status == "training"
-        if running and self._since is None:
-            self._since = time.monotonic()
-        elif not running and self._since is not None:
-            self._elapsed, self._since = self.elapsed, None
+        with self._conductor.wakeup:
+            running = self.status == "training"
+            if running and self._since is None:
+                self._since = time.monotonic()
+            elif not running and self._since is not None:
+                self._elapsed, self._since = self.elapsed, None
 
     # From here on: for the conductor's thread.
 
     def _may_go_on(self) -> bool:
         if self._stopping or not self.active or not self._run:
             return False
-        return self._steps_due > 0 if self._paused else self._next_step <= time.monotonic()
+        return (self._steps_due > 0 or self._evaluating) if self._paused else self._next_step <= time.monotonic()
 
     def _begin(self, data: Dataset) -> None:
         self.steps_per_epoch = self.recipe.steps_per_epoch(len(data.train))
@@ -206,23 +208,26 @@ class Job:
 
     def _advance(self) -> None:
         """From one yield of the loop to the next."""
-        start = time.perf_counter()
+        start, standing = time.perf_counter(), self._since is None
         event = next(self._events)
         last = isinstance(event, Step) and (self.history.steps + 1) % self.steps_per_epoch == 0
         if last and self.recipe.device == "cuda":
             torch.cuda.synchronize()  # or the epoch's training would be billed to its evaluation
         spent = time.perf_counter() - start
         self._working += spent
-        if self._paused:
+        if standing:  # a single step while paused
             self._elapsed += spent
         if isinstance(event, Step):
             self._stepping += spent
             self.history.add_step(event.loss)
-            self._steps_due = max(0, self._steps_due - 1)
+            if self._steps_due:
+                self._steps_due -= 1
+                self._evaluating = last
             if self.pace:
                 self._next_step = max(self._next_step + 1 / self.pace, time.monotonic())
         elif isinstance(event, EpochEnd):
             self._record(event)
+            self._evaluating = self._evaluating and event.epoch == self.recipe.epochs  # the last goes on to the end
 
     def _record(self, end: EpochEnd) -> None:
         steps, stepping = self._last_epoch
@@ -273,7 +278,11 @@ class DivergenceError(ArithmeticError):
 
 
 class Conductor:
-    """Trains the jobs of one device on a thread of its own, which starts with the first job."""
+    """Trains jobs on a thread of its own, which starts with the first one.
+
+    One conductor a process, whatever the devices: PyTorch's default generators belong to the process, and only one
+    thread can swap them.
+    """
 
     def __init__(self, threads: int | None = None):
         """`threads`: how many cores a step's arithmetic may use; PyTorch's choice by default."""
@@ -301,8 +310,11 @@ class Conductor:
     def ask(self, job: Job, function: Callable[[Run], Any]) -> Future:
         future: Future = Future()
         with self.wakeup:
-            self._questions.append((job, function, future))
-            self.wakeup.notify()
+            if self._closing:
+                future.cancel()  # nobody is left to answer
+            else:
+                self._questions.append((job, function, future))
+                self.wakeup.notify()
         return future
 
     def close(self) -> None:
@@ -320,6 +332,8 @@ class Conductor:
     def _start(self, contestants, race, pace, paused) -> list[Job]:
         if problems := [problem for _, recipe in contestants for problem in recipe.problems()]:
             raise SettingsError(problems)
+        if self._closing:
+            raise RuntimeError("This conductor is closed.")
         started = [Job(self, name, recipe, race, pace) for name, recipe in contestants]
         for job in started:
             job._paused = paused
@@ -354,7 +368,8 @@ class Conductor:
                 self.wakeup.wait_for(self._has_work, self._idle())
             while self._arrived:
                 job, data = self._arrived.popleft()
-                self._guarded(job, job._begin, data)
+                if job.active:  # not stopped while its data were on their way
+                    self._guarded(job, job._begin, data)
             while self._questions:
                 job, function, future = self._questions.popleft()
                 _settle(future, job._answer, function)

@@ -22,7 +22,7 @@ def live(field: list[tuple[str, Recipe]], active: bool) -> None:
     """What moves during a race."""
 
     def start(pace: float | None, paused: bool) -> list[Job]:
-        return conductor(field[0][1].device).race(field, pace=pace, paused=paused) if field else []
+        return conductor().race(field, pace=pace, paused=paused) if field else []
 
     panels.buttons(latest_race, start, startable=bool(field))
     jobs = latest_race()

@@ -92,7 +92,7 @@ def show_digit(digit: np.ndarray | None) -> None:
 def train_digits() -> None:
     recipe = RECIPES[DEFAULT].recipe
     if not any(map(reads_drawings, jobs())):  # a double click comes twice
-        conductor(recipe.device).submit(DEFAULT, recipe)
+        conductor().submit(DEFAULT, recipe)
 
 
 def choose_runs(candidates: list[Job]) -> list[Job]:

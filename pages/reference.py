@@ -48,7 +48,7 @@ st.caption(
     "`python -m dlcore train digits --set optimizer.kind=sgd --set optimizer.lr=0.1`."
 )
 views = {**families, "Run": {}}
-for tab, members in zip(st.tabs(list(views), on_change="rerun"), views.values(), strict=True):
+for tab, members in zip(st.tabs(list(views), on_change="rerun", key="families"), views.values(), strict=True):
     if not tab.open:
         continue
     with tab:

@@ -17,7 +17,7 @@ from pages.parts.charts import accuracy_figure, confusion_figure, fit_figure, lo
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.frame import ensure_frame
 from pages.parts.live_chart import live_chart
-from pages.parts.session import conductor, draft, latest_run
+from pages.parts.session import Draft, conductor, draft, latest_run
 
 SHOWN = 200  # epochs in the table; the CSV has them all
 
@@ -27,11 +27,11 @@ def current() -> list[Job]:
     return [run] if run else []
 
 
-def live(recipe: Recipe | None, name: str, active: bool) -> None:
+def live(recipe: Recipe | None, chosen: Draft, active: bool) -> None:
     """What moves while something trains."""
 
     def start(pace: float | None, paused: bool) -> list[Job]:
-        return [conductor(recipe.device).submit(name, recipe, pace=pace, paused=paused)] if recipe else []
+        return [conductor().submit(chosen.run_name, recipe, pace=pace, paused=paused)] if recipe else []
 
     panels.buttons(current, start, startable=recipe is not None)
     jobs = current()
@@ -40,7 +40,7 @@ def live(recipe: Recipe | None, name: str, active: bool) -> None:
             panels.status(jobs)
         else:
             st.progress(
-                0.0, text=f"**ready** · {RECIPES[name].about} Press Start, or change anything on the left first."
+                0.0, text=f"**ready** · {RECIPES[chosen.name].about} Press Start, or change anything on the left first."
             )
     if jobs and jobs[0].failure:
         panels.failure(jobs[0])
@@ -80,12 +80,12 @@ def fit_view(jobs: list[Job]) -> None:
 
 
 def epochs_table(jobs: list[Job]) -> None:
-    rows = jobs[0].history.rows() if jobs else []
+    rows = jobs[0].history.rows(last=SHOWN) if jobs else []
     if not rows:
         st.caption("After each epoch a row appears here.")
         return
     st.dataframe(
-        pd.DataFrame(rows[: -SHOWN - 1 : -1]).dropna(axis="columns", how="all"),
+        pd.DataFrame(rows[::-1]).dropna(axis="columns", how="all"),
         hide_index=True,
         height=240,
         column_config={
@@ -103,7 +103,7 @@ def epochs_table(jobs: list[Job]) -> None:
     st.download_button(
         "Download CSV",
         data=lambda: pd.DataFrame(jobs[0].history.rows()).to_csv(index=False),
-        file_name=f"dlcore-{jobs[0].name}-{jobs[0].number}.csv",
+        file_name=f"dlcore-run-{jobs[0].number}.csv",
         mime="text/csv",
         icon=":material/download:",
         on_click="ignore",
@@ -147,6 +147,6 @@ except SettingsError as error:
     recipe = None
     panels.problem_list(error.problems)
 active = bool(run and run.active)
-st.fragment(live, run_every=panels.TICK if active else None)(recipe, chosen.name, active)
+st.fragment(live, run_every=panels.TICK if active else None)(recipe, chosen, active)
 if recipe:
     network(recipe)

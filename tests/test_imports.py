@@ -118,9 +118,7 @@ def test_pages_share_through_parts_and_never_import_each_other(file):
 def test_only_the_session_touches_what_streamlit_keeps(file):
     if name_of(file) == "pages.parts.session":
         return
-    # A component reads its own state, under the key that it was given.
-    allowed = {"session_state"} if name_of(file) == "pages.parts.drawing_pad" else set()
-    assert uses(file, "session_state", "cache_resource", "cache_data") <= allowed
+    assert not uses(file, "session_state", "cache_resource", "cache_data")
 
 
 def test_charts_are_pure():

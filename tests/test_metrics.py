@@ -31,13 +31,13 @@ def test_confusion_keeps_its_shape_when_a_class_never_occurs():
 def test_per_class_figures_equal_those_worked_out_by_hand():
     rows = per_class(TARGETS, FOUND, ("cat", "dog", "owl"))
     for number, (name, row) in enumerate(zip(("cat", "dog", "owl"), rows, strict=True)):
-        right = np.sum((TARGETS == number) & (FOUND == number))
-        precision, recall = right / np.sum(FOUND == number), right / np.sum(TARGETS == number)
+        right = np.sum((number == TARGETS) & (number == FOUND))
+        precision, recall = right / np.sum(number == FOUND), right / np.sum(number == TARGETS)
         assert row["class"] == name
         assert row["precision"] == pytest.approx(precision)
         assert row["recall"] == pytest.approx(recall)
         assert row["f1"] == pytest.approx(2 * precision * recall / (precision + recall))
-        assert row["samples"] == np.sum(TARGETS == number)
+        assert row["samples"] == np.sum(number == TARGETS)
 
 
 def test_a_class_that_is_never_given_and_never_there_has_zeros_and_no_warning():

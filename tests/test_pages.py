@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dlcore.activations import Activation
+from dlcore.augmentation import Augmentation
 from dlcore.optimizers import Optimizer
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
@@ -29,7 +30,7 @@ LONG = 120  # seconds
 def own_process() -> Iterator[None]:
     """Jobs belong to the process, which these tests share: each begins and ends without any."""
     yield
-    for conductor in session._conductors().values():
+    for conductor in [session.conductor()]:
         conductor.close()
     st.cache_resource.clear()
 
@@ -353,12 +354,22 @@ def test_draw_leaves_out_runs_that_read_no_pictures():
 # --- Reference
 
 
-def test_the_reference_lists_every_kind_with_its_settings():
+@pytest.mark.parametrize("title", FAMILIES)
+def test_the_reference_lists_every_kind_with_its_settings(title):
     at = opened("reference")
-    text = seen(at)
+    at.session_state["families"] = title  # the tab that is open; only that one is made
+    text = seen(well(at.run()))
     meanings = {meaning for table in at.table for meaning in table.value.get("meaning", [])}
-    for members in FAMILIES.values():
-        for kind, member in members.items():
-            assert f"`{kind}`" in text
-            assert member.title in text
-            assert {field.description for name, field in member.model_fields.items() if name != "kind"} <= meanings
+    for kind, member in FAMILIES[title].items():
+        assert f"`{kind}`" in text
+        assert member.title in text
+        assert {field.description for name, field in member.model_fields.items() if name != "kind"} <= meanings
+
+
+def test_the_reference_lists_the_settings_of_a_run():
+    at = opened("reference")
+    at.session_state["families"] = "Run"
+    well(at.run())
+    meanings = {meaning for table in at.table for meaning in table.value.get("meaning", [])}
+    for owner in (Recipe, Augmentation):
+        assert {field.description for field in owner.model_fields.values()} <= meanings

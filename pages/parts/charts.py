@@ -52,7 +52,7 @@ def accuracy_figure(jobs: Sequence[Job]) -> dict:
         traces.append(_epochs(job, names[0], "train_accuracy", thin_line=True, **only, **look))
         traces.append(_epochs(job, names[1], "val_accuracy", **look))
     figure = _figure(jobs, traces, "accuracy", "Accuracy over training steps", log=False)
-    figure["layout"]["yaxis"] |= {"tickformat": ".0%", "hoverformat": ".2%"}
+    figure["layout"]["yaxis"] |= {"tickformat": "~%", "hoverformat": ".2%"}
     if not any(job.history.epochs for job in jobs):
         figure["layout"]["yaxis"]["range"] = [0, 1]
     return figure

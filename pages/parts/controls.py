@@ -22,7 +22,7 @@ BATCHES = ("all", 8, 16, 32, 64, 128, 256, 512)
 
 def choose_named(draft: Draft) -> None:
     """The select box that starts a draft from a named recipe."""
-    key = f"{draft.page}/{draft.generation}/recipe"
+    key = f"{draft.page}/recipe"  # without the generation: the box itself stays, and keeps the focus
     about = "  \n".join(f"**{name}**: {named.about}" for name, named in RECIPES.items())
     st.selectbox(
         "Recipe",

@@ -13,6 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from dlcore.drawing import MOST_POINTS, MOST_STROKES
+from pages.parts.session import widget
 
 HERE = Path(__file__).parent
 
@@ -48,7 +49,7 @@ def drawing_pad(*, key: str, strokes: list | None = None) -> list:
     `strokes` is what the pad shows when it is mounted. It is ignored from then on, for as long as the page keeps
     a pad under this key: to put another drawing on the pad, give the pad another key.
     """
-    known = st.session_state.get(key, {}).get("strokes", strokes or [])
+    known = widget(key, {}).get("strokes", strokes or [])
     result = _component(
         key=key,
         # Read at mount only, yet kept up to date: a pad can be mounted again without leaving the page.

@@ -96,7 +96,9 @@ function loadPlotly(file) {
 }
 
 function draw(Plotly, chart) {
-  const { data, layout } = chart.figure;
+  const { data } = chart.figure;
+  // Plotly writes the viewer's edits into what it is given, so it gets copies: the same figure may be drawn again.
+  const layout = structuredClone(chart.figure.layout);
   const smooths = data.some((trace) => trace.meta?.smooth);
   const weight = Number(chart.smoothing.value);
   const log = Boolean(layout.meta?.log && chart.log.checked);
@@ -107,7 +109,6 @@ function draw(Plotly, chart) {
     chart.plot.role = "img";
     chart.plot.ariaLabel = layout.meta.label;
   }
-  // Plotly writes the viewer's edits into what it is given, so it gets copies.
   const traces = data.map((trace) => (trace.meta?.smooth ? { ...trace, y: smooth(trace.y, weight) } : { ...trace }));
   return Plotly.react(chart.plot, traces, styled(layout, log), CONFIG);
 }

@@ -1,4 +1,4 @@
-"""What lasts: the process's conductors, and what a browser tab remembers between runs of a page.
+"""What lasts: the process's conductor, and what a browser tab remembers between runs of a page.
 
 The only file that touches session_state and cache_resource. Jobs belong to the process: every tab sees them all.
 """
@@ -11,21 +11,18 @@ from dlcore.jobs import Conductor, Job
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 
+CHANGED = " (changed)"
+
 
 @st.cache_resource(show_spinner=False)
-def _conductors() -> dict[str, Conductor]:
-    return {}
-
-
-def conductor(device: str) -> Conductor:
-    """The one that trains on this device."""
-    return _conductors().setdefault(device, Conductor())
+def conductor() -> Conductor:
+    """The one that trains, for all tabs."""
+    return Conductor()
 
 
 def jobs() -> list[Job]:
     """Every job of this process, oldest first."""
-    found = [job for owner in _conductors().values() for job in owner.jobs]
-    return sorted(found, key=lambda job: job.number)
+    return list(conductor().jobs)
 
 
 def latest_run() -> Job | None:
@@ -49,6 +46,12 @@ class Draft:
     values: dict
     generation: int = 0  # changes when another recipe is taken, so that its widgets start anew
 
+    @property
+    def run_name(self) -> str:
+        """What a run of this draft is called."""
+        unchanged = self.values == RECIPES[self.name].recipe.model_dump(mode="json")
+        return self.name if unchanged else f"{self.name}{CHANGED}"
+
     def take(self, name: str, recipe: Recipe) -> None:
         settings = recipe.model_dump(mode="json")
         self.name, self.start, self.values, self.generation = name, settings, settings, self.generation + 1
@@ -61,9 +64,9 @@ def draft(page: str, run: Job | None = None) -> Draft:
     """
     key = f"draft/{page}"
     if key not in st.session_state:
-        name, recipe = (run.name, run.recipe) if run else (DEFAULT, RECIPES[DEFAULT].recipe)
+        name, recipe = (run.name.removesuffix(CHANGED), run.recipe) if run else (DEFAULT, RECIPES[DEFAULT].recipe)
         st.session_state[key] = Draft(page, name, {}, {})
-        st.session_state[key].take(name if name in RECIPES else DEFAULT, recipe)
+        st.session_state[key].take(name, recipe)
     return st.session_state[key]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from playwright.sync_api import Locator, Page, expect
 
+from dlcore.recipes import RECIPES
+
 # A condition may take long on a busy machine; a test that goes well does not wait for it.
 LONG = 120_000  # milliseconds
 expect.set_options(timeout=LONG)
@@ -46,7 +48,8 @@ def end_all(page: Page) -> None:
 
 
 def button(page: Page, name: str) -> Locator:
-    return page.get_by_role("button", name=name, exact=True)
+    """A button of the page itself: while a script runs, Streamlit's header has a Stop of its own."""
+    return page.get_by_test_id("stMain").get_by_role("button", name=name, exact=True)
 
 
 def press(page: Page, name: str) -> None:
@@ -57,7 +60,8 @@ def choose(page: Page, label: str, option: str) -> None:
     box = page.get_by_role("combobox", name=label, exact=True)
     box.click()
     page.get_by_role("option", name=option, exact=True).click()
-    expect(box).to_have_value(option)
+    expect(box.last).to_have_value(option)
+    expect(box).to_have_count(1)
 
 
 def set_number(page: Page, label: str, value: int) -> None:
@@ -67,11 +71,13 @@ def set_number(page: Page, label: str, value: int) -> None:
 
 
 def choose_recipe(page: Page, name: str, epochs: int) -> None:
-    """A named recipe, with its number of epochs changed once its own is there."""
-    before = {"digits": 15, "simplenet": 10, "mlp": 10, "two-moons": 50, "linear-regression": 1000}[name]
-    choose(page, "Recipe", name)
+    """A named recipe, with another number of epochs."""
     field = page.get_by_role("spinbutton", name="Epochs", exact=True)
-    expect(field).to_have_value(str(before))
+    if page.get_by_role("combobox", name="Recipe", exact=True).input_value() != name:
+        choose(page, "Recipe", name)
+        expect(field.last).to_have_value(str(RECIPES[name].recipe.epochs))
+        expect(field).to_have_count(1)  # the controls of the recipe before are gone
+        settled(page)
     set_number(page, "Epochs", epochs)
     settled(page)
     expect(field).to_have_value(str(epochs))
@@ -108,28 +114,25 @@ def step(page: Page) -> int:
     return int(found[1]) if found else 0
 
 
+COUNT = """(plot) => (document.querySelector(plot)?.data ?? []).map(({ y }) => y.filter((v) => v !== null).length)"""
+
+
 def points(page: Page, chart: str) -> list[int]:
     """How many points each line of a chart has."""
-    return page.evaluate(
-        "(plot) => document.querySelector(plot).data?.map(({ y }) => y.filter((value) => value !== null).length) ?? []",
-        PLOT[chart],
-    )
+    return page.evaluate(COUNT, PLOT[chart])
 
 
 def wait_for_points(page: Page, chart: str, more_than: Sequence[int]) -> None:
-    """Every line that had points has more, and every line has some."""
+    """Every line has more points than that."""
     page.wait_for_function(
-        """([plot, before]) => {
-            const now = document.querySelector(plot).data.map(({ y }) => y.filter((value) => value !== null).length);
-            return before.every((count, line) => now[line] > count);
-        }""",
+        f"([plot, before]) => {{ const now = ({COUNT})(plot); return before.every((count, i) => now[i] > count); }}",
         arg=[PLOT[chart], list(more_than)],
     )
 
 
 def wait_for_steps(page: Page, chart: str, more: int) -> None:
     """The chart's longest line reaches `more` steps further than it does now."""
-    reach = "Math.max(...document.querySelector(plot).data.flatMap(({ x }) => x))"
+    reach = "Math.max(0, ...(document.querySelector(plot)?.data ?? []).flatMap(({ x }) => x))"
     now = page.evaluate(f"(plot) => {reach}", PLOT[chart])
     page.wait_for_function(f"([plot, goal]) => {reach} >= goal", arg=[PLOT[chart], now + more])
 

@@ -1,5 +1,7 @@
 """The Draw page in a browser: a network that learns reads what is drawn, while the pen is down."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -108,10 +110,4 @@ def test_after_training_it_reads_drawn_digits(page: Page, trained: str):
     for digit, strokes in (("1", ONE), ("7", SEVEN), ("0", ZERO)):
         clear(page)
         draw(page, strokes)
-        expect(answer(page)).to_have_text(digit_and_share(digit))
-
-
-def digit_and_share(digit: str):
-    import re
-
-    return re.compile(rf"^\s*{digit}\s")
+        expect(answer(page)).to_have_text(re.compile(rf"^\s*{digit}\s"))  # the share follows

@@ -56,10 +56,11 @@ def test_the_page_can_be_the_first_that_a_server_is_asked_for(page: Page, server
 
 
 def test_a_run_streams_from_start_to_its_csv(page: Page, server: str, tmp_path: Path):
-    start(page, server, epochs=3, pace="100 steps/s")
+    start(page, server, epochs=3, pace="20 steps/s")
     reaches(page, "training")
-    wait_for_steps(page, "live-loss", 20)
-    reaches(page, "epoch 2")
+    wait_for_steps(page, "live-loss", 5)
+    wait_for_steps(page, "live-loss", 5)
+    set_pace(page, "full speed")
     reaches(page, "finished")
     reaches(page, "epoch 3 of 3")
     reaches(page, "step 189 of 189")
@@ -171,6 +172,15 @@ def test_a_double_click_starts_one_run(page: Page, server: str, tmp_path: Path):
     assert second == first + 1
     press(page, "Stop")
     reaches(page, "stopped")
+
+
+def test_start_takes_what_was_typed_just_before(page: Page, server: str):
+    open_train(page, server)
+    choose_recipe(page, "two-moons", 5)
+    page.get_by_role("spinbutton", name="Epochs", exact=True).fill("7")
+    press(page, "Start")  # the click itself makes the field give up its value
+    reaches(page, "of 7")
+    reaches(page, "finished")
 
 
 def test_a_run_that_diverges_says_what_to_do(page: Page, server: str):
