@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dlcore.activations import Activation
@@ -30,9 +29,8 @@ LONG = 120  # seconds
 def own_process() -> Iterator[None]:
     """Jobs belong to the process, which these tests share: each begins and ends without any."""
     yield
-    for conductor in [session.conductor()]:
-        conductor.close()
-    st.cache_resource.clear()
+    session.conductor().close()
+    session.conductor.clear()
 
 
 def opened(page: str = "train") -> AppTest:
@@ -213,7 +211,8 @@ def test_own_values_survive_a_visit_to_another_page():
 def test_start_trains_to_the_end_and_the_table_appears():
     at = press(small(opened()), "Start")
     (job,) = session.jobs()
-    assert (job.name, job.recipe.epochs) == ("two-moons", 3)
+    assert job.name.startswith("two-moons")
+    assert job.recipe.epochs == 3
     wait_until(over, LONG)
     well(at.run())
     assert job.status == "finished"
@@ -224,14 +223,15 @@ def test_start_trains_to_the_end_and_the_table_appears():
     assert find(at.get("download_button"), "Download CSV")
 
 
-def test_a_regression_says_why_it_has_no_accuracy():
+def test_a_regression_shows_neither_accuracy_nor_classes():
     at = choose(opened(), "Recipe", "linear-regression")
     well(find(at.number_input, "Epochs").set_value(5).run())
     press(at, "Start")
     wait_until(over, LONG)
     well(at.run())
-    assert "no accuracy" in seen(at)
-    assert "no classes" in seen(at)
+    assert [tab.label for tab in at.tabs] == ["Each epoch"]
+    (table,) = [table.value for table in at.dataframe if "epoch" in table.value]
+    assert not [name for name in table if "accuracy" in name]
 
 
 def test_step_takes_one_step_from_fresh_weights_and_stop_ends_it():

@@ -24,7 +24,7 @@ HTML = """
     <span class="hint" aria-hidden="true">Draw a digit here</span>
   </div>
   <div class="pen">
-    <label for="width">Pen width</label>
+    <label for="width" title="How thick the next stroke is">Pen width</label>
     <input id="width" type="range" min="0.03" max="0.16" step="0.005" value="0.08">
     <span class="nib" aria-hidden="true"><span></span></span>
   </div>

@@ -19,8 +19,10 @@ function build(parentElement, key) {
   root.className = "live-chart";
   root.innerHTML = `
     <div class="live-chart-tools">
-      <label hidden><input type="checkbox" name="log"> Log scale</label>
-      <label hidden>Smoothing <input type="range" name="smoothing" min="0" max="0.99" step="0.01">
+      <label hidden title="Give every factor of ten the same height">
+        <input type="checkbox" name="log"> Log scale</label>
+      <label hidden title="Average each step with those before it: more shows the trend, less the noise">
+        Smoothing <input type="range" name="smoothing" min="0" max="0.99" step="0.01">
         <output></output></label>
     </div>
     <div class="live-chart-plot"></div>

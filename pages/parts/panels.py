@@ -17,7 +17,7 @@ PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, FULL_SPEED)
 def buttons(current: Callable[[], Sequence[Job]], start: Callable[..., Sequence[Job]], startable: bool) -> None:
     """Start, Pause, Resume, Step, Stop and the pace, for one run or for all contestants of a race.
 
-    `current()` are the jobs now; `start(pace=..., paused=...)` starts new ones. Both are asked at the click itself,
+    `current()` are the jobs now; `start(pace=..., paused=...)` starts new ones. Both are asked anew for every click,
     since a double click comes twice and another tab may have been quicker.
     """
 
@@ -35,6 +35,14 @@ def buttons(current: Callable[[], Sequence[Job]], start: Callable[..., Sequence[
         for job in active() or start(pace=_pace(), paused=True):
             job.step()
 
+    # A click may arrive together with the setting that was typed just before it. A callback comes before the page has
+    # read that setting, so it only leaves a wish; here, later in the same run, the recipe is the one on the screen.
+    wish = f"wish/{current.__name__}"
+    wished = remember(wish, None)
+    keep(wish, None)
+    if wished:
+        {"begin": begin, "step": step}[wished]()
+
     def set_pace() -> None:
         keep("pace", widget("pace"))
         for job in active():
@@ -47,14 +55,17 @@ def buttons(current: Callable[[], Sequence[Job]], start: Callable[..., Sequence[
         st.button(
             "Start",
             type="primary",
-            on_click=begin,
+            on_click=lambda: keep(wish, "begin"),
             disabled=bool(going) or not startable,
             help="Train from fresh weights with the settings on the left.",
         )
         st.button("Pause", on_click=each(Job.pause), disabled=not running, help="Stop for a moment; nothing is lost.")
         st.button("Resume", on_click=each(Job.resume), disabled=not paused, help="Go on where it was paused.")
         st.button(
-            "Step", on_click=step, disabled=not (going or startable), help="One single training step, then a pause."
+            "Step",
+            on_click=lambda: keep(wish, "step"),
+            disabled=not (going or startable),
+            help="One single training step, then a pause.",
         )
         st.button("Stop", on_click=each(Job.stop), disabled=not going, help="End here and keep what was learned.")
         st.select_slider(

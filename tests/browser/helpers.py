@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from dlcore.recipes import RECIPES
 
 # A condition may take long on a busy machine; a test that goes well does not wait for it.
-LONG = 120_000  # milliseconds
+LONG = 60_000  # milliseconds
 expect.set_options(timeout=LONG)
 
 PLOT = {
@@ -54,6 +54,14 @@ def button(page: Page, name: str) -> Locator:
 
 def press(page: Page, name: str) -> None:
     button(page, name).click()
+
+
+def start(page: Page, chart: str) -> None:
+    """Press Start and wait until the chart shows the new run, not the one before."""
+    view = "(plot) => document.querySelector(plot)?.layout?.uirevision"
+    before = page.evaluate(view, PLOT[chart])
+    press(page, "Start")
+    page.wait_for_function(f"([plot, before]) => ({view})(plot) !== before", arg=[PLOT[chart], before])
 
 
 def choose(page: Page, label: str, option: str) -> None:

@@ -13,6 +13,7 @@ from tests.browser.helpers import (
     set_number,
     set_pace,
     settled,
+    start,
     step,
     visit,
     wait_for_points,
@@ -49,7 +50,7 @@ def test_the_page_can_be_the_first_that_a_server_is_asked_for(page: Page, server
 def test_three_optimizers_race_to_a_verdict(page: Page, server: str):
     set_up(page, server, "two-moons", epochs=30, pace="20 steps/s")
     leave_out(page, "NAdam")
-    press(page, "Start")
+    start(page, "race-loss")
     reaches(page, "training")
     expect(standings(page)).to_have_count(3)
     wait_for_points(page, "race-loss", more_than=[1] * 6)  # the steps and the epochs of each
@@ -60,14 +61,14 @@ def test_three_optimizers_race_to_a_verdict(page: Page, server: str):
         row = standings(page).filter(has_text=name).first
         expect(row).to_contain_text("finished")
         expect(row).to_contain_text("30 of 30")
-    expect(page.locator(".st-key-standings").get_by_role("alert")).to_contain_text("came first")
+    expect(page.locator(".st-key-standings").get_by_test_id("stAlert")).to_contain_text("came first")
     assert points(page, "race-accuracy") == [30] * 6
     expect(button(page, "Start")).to_be_enabled()
 
 
 def test_a_race_pauses_steps_and_goes_on_together(page: Page, server: str):
     set_up(page, server, "two-moons", epochs=1000, pace="20 steps/s")
-    press(page, "Start")
+    start(page, "race-loss")
     wait_for_steps(page, "race-loss", 3)
     press(page, "Pause")
     reaches(page, "paused")
@@ -92,20 +93,20 @@ def test_who_diverges_leaves_with_a_reason_and_the_others_finish(page: Page, ser
     field.fill("Calm: optimizer.lr=0.01\nSlow: optimizer.lr=0.001\nWild: optimizer.lr=1")
     field.press("Control+Enter")
     settled(page)
-    press(page, "Start")
+    start(page, "race-loss")
     reaches(page, "finished")
     expect(standings(page)).to_have_count(3)
     expect(standings(page).filter(has_text="Wild")).to_contain_text("smaller learning rate")
     for name in ("Calm", "Slow"):
         expect(standings(page).filter(has_text=name)).to_contain_text("300 of 300")
-    verdict = page.locator(".st-key-standings").get_by_role("alert")
+    verdict = page.locator(".st-key-standings").get_by_test_id("stAlert")
     expect(verdict).to_contain_text("Calm came first")
     expect(verdict).to_contain_text("Wild left the race")
 
 
 def test_another_tab_sees_the_race(page: Page, server: str):
     set_up(page, server, "two-moons", epochs=1000, pace="10 steps/s")
-    press(page, "Start")
+    start(page, "race-loss")
     wait_for_steps(page, "race-loss", 2)
     other = page.context.new_page()
     visit(other, f"{server}/compare")

@@ -105,7 +105,7 @@ def test_a_drawing_survives_a_visit_to_another_page(page: Page, trained: str):
 def test_after_training_it_reads_drawn_digits(page: Page, trained: str):
     open_pad(page, trained)
     draw(page, ZERO)
-    expect(page.locator(".st-key-prediction")).to_contain_text("finished", timeout=6 * LONG)
+    expect(page.locator(".st-key-prediction")).to_contain_text("finished", timeout=10 * LONG)
     expect(answer(page)).to_contain_text("0")
     for digit, strokes in (("1", ONE), ("7", SEVEN), ("0", ZERO)):
         clear(page)
