@@ -69,7 +69,7 @@ class Linear(Architecture):
 class MLP(Architecture):
     """A multi-layer perceptron: every unit sees all units of the layer before."""
 
-    title = "Perceptron (MLP)"
+    title = "MLP"
     kind: Literal["mlp"] = "mlp"
     widths: tuple[Width, ...] = Field(
         (128,), strict=False, min_length=1, max_length=20, title="Widths", description="Units in each hidden layer."

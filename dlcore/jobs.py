@@ -9,6 +9,7 @@ process, finished or not.
 import atexit
 import itertools
 import math
+import os
 import threading
 import time
 import traceback
@@ -285,10 +286,14 @@ class Conductor:
     """
 
     def __init__(self, threads: int | None = None):
-        """`threads`: how many cores a step's arithmetic may use; PyTorch's choice by default."""
+        """`threads`: how many cores a step's arithmetic may use; half of them by default.
+
+        The other half is for the server and the browser: threads that share a step wait for the slowest of them, and
+        beside a busy neighbour each step then takes many times as long.
+        """
         self.jobs: list[Job] = []
         self.wakeup = threading.Condition()
-        self._threads = threads or torch.get_num_threads()
+        self._threads = threads or max(1, (os.cpu_count() or 1) // 2)
         self._arrived: deque[tuple[Job, Dataset]] = deque()
         self._questions: deque[tuple[Job, Callable, Future]] = deque()
         self._thread: threading.Thread | None = None

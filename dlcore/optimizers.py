@@ -15,7 +15,8 @@ from dlcore.settings import Problem, Settings, Slider
 
 LR = Annotated[float, Slider(1e-5, 1, log=True)]
 DECAY = Annotated[float, Slider(0, 0.1, log=True)]
-MEMORY = Annotated[float, Slider(0, 0.999)]
+MEMORY = Annotated[float, Slider(0, 0.999, step=0.001)]
+EPSILON = Annotated[float, Slider(1e-12, 1e-2, log=True)]
 
 
 def rate(default: float) -> float:
@@ -86,7 +87,7 @@ class _Moments(Optimizer):
     lr: LR = rate(1e-3)
     beta1: MEMORY = memory(0.9, "Beta 1", "Memory of the gradient's running mean.")
     beta2: MEMORY = memory(0.999, "Beta 2", "Memory of the running mean of the gradient's square.")
-    eps: float = epsilon(1e-8)
+    eps: EPSILON = epsilon(1e-8)
     weight_decay: DECAY = decay()
 
     def _common(self) -> dict:
@@ -167,7 +168,7 @@ class Adagrad(Optimizer):
     formula = r"s \leftarrow s + g^2 \qquad w \leftarrow w - \eta\, \frac{g}{\sqrt{s} + \epsilon}"
     kind: Literal["adagrad"] = "adagrad"
     lr: LR = rate(0.01)
-    eps: float = epsilon(1e-10)
+    eps: EPSILON = epsilon(1e-10)
     weight_decay: DECAY = decay()
 
     def build(self, parameters):
@@ -186,7 +187,7 @@ class RMSprop(Optimizer):
     lr: LR = rate(1e-3)
     alpha: MEMORY = memory(0.99, "Alpha", "Memory of the running mean of the gradient's square.")
     momentum: MEMORY = memory(0.0, "Momentum", "Share of the last step that is kept: speed gathers along a slope.")
-    eps: float = epsilon(1e-8)
+    eps: EPSILON = epsilon(1e-8)
     weight_decay: DECAY = decay()
 
     def build(self, parameters):
@@ -204,7 +205,7 @@ class Adadelta(Optimizer):
     kind: Literal["adadelta"] = "adadelta"
     lr: LR = rate(1.0)
     rho: MEMORY = memory(0.9, "Rho", "Memory of both running means.")
-    eps: float = epsilon(1e-6)
+    eps: EPSILON = epsilon(1e-6)
     weight_decay: DECAY = decay()
 
     def build(self, parameters):

@@ -93,10 +93,10 @@ def _compare(first: Job, second: Job) -> str:
     if ahead + behind == 0:
         return f"{text}, with the very same samples right: a tie."
     chance = binomtest(ahead, ahead + behind).pvalue
-    samples = f"{ahead} of the {len(right)} samples to itself against {behind}"
+    alone = f"Of {len(right)} samples {first.name} alone got {ahead} right, {second.name} alone {behind}"
     if chance > CHANCE:
-        return f"{text}. First had {samples}; chance alone gives such a gap in {chance:.0%} of races, so call it a tie."
-    return f"{text}. First had {samples}; chance alone would hardly do that ({chance:.1%})."
+        return f"{text}. {alone}; chance gives such a gap in {chance:.0%} of races, so call it a tie."
+    return f"{text}. {alone}; chance would hardly do that ({'<0.1%' if chance < 0.001 else f'{chance:.1%}'})."
 
 
 def _quickest(racing: Sequence[Job]) -> str:

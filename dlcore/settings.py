@@ -30,11 +30,12 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True)
 class Slider:
-    """The range that a slider offers; narrower than what is allowed."""
+    """The range that a slider offers, narrower than what is allowed, and its step where a hundredth is too coarse."""
 
     low: float
     high: float
     log: bool = False
+    step: float | None = None
 
 
 @dataclass(frozen=True)

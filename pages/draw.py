@@ -27,7 +27,8 @@ def reads_drawings(job: Job) -> bool:
 
 def live(chosen: list[Job], active: bool) -> None:
     """The pad, and what the chosen runs say."""
-    left, right = st.columns([1, 2], gap="large")
+    row = st.container(horizontal=True, gap="large")
+    left, right = row.container(width=282), row.container()  # the pad's own width
     with left.container(key="drawing-pad"):
         strokes = drawing_pad(key="pad", strokes=remember("strokes", []))
         keep("strokes", strokes)

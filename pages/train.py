@@ -85,16 +85,16 @@ def epochs_table(jobs: list[Job]) -> None:
         st.caption("After each epoch a row appears here.")
         return
     st.dataframe(
-        pd.DataFrame(rows[::-1]).dropna(axis="columns", how="all"),
+        percent(pd.DataFrame(rows[::-1])).dropna(axis="columns", how="all"),
         hide_index=True,
         height=240,
         column_config={
             "epoch": "epoch",
             "step": "step",
             "train_loss": st.column_config.NumberColumn("training loss", format="%.4f"),
-            "train_accuracy": st.column_config.NumberColumn("training accuracy", format="percent"),
+            "train_accuracy": st.column_config.NumberColumn("training accuracy", format="%.1f%%"),
             "val_loss": st.column_config.NumberColumn("validation loss", format="%.4f"),
-            "val_accuracy": st.column_config.NumberColumn("validation accuracy", format="percent"),
+            "val_accuracy": st.column_config.NumberColumn("validation accuracy", format="%.1f%%"),
             "lr": st.column_config.NumberColumn("learning rate", format="%.2e"),
             "seconds": st.column_config.NumberColumn("seconds", format="%.1f"),
             "steps_per_second": st.column_config.NumberColumn("steps/s", format="%.0f"),
@@ -109,6 +109,11 @@ def epochs_table(jobs: list[Job]) -> None:
         on_click="ignore",
         help="Every epoch of this run, as a table for a spreadsheet.",
     )
+
+
+def percent(table: pd.DataFrame) -> pd.DataFrame:
+    """Shares as percents, so that a column shows them all with the same digits."""
+    return table.assign(train_accuracy=table.train_accuracy * 100, val_accuracy=table.val_accuracy * 100)
 
 
 def class_scores(jobs: list[Job]) -> None:

@@ -136,8 +136,8 @@ def test_a_clear_win_is_told_with_its_samples_and_its_chance():
     words = verdict([finished("slow", [0.5], right=first(100)), finished("quick", [0.9], right=first(180))])
     assert words.startswith("**quick** came first: 90.0% of the validation samples right after 1 epoch.")
     assert "slow came second with 50.0%" in words
-    assert "80 of the 200 samples to itself against 0" in words
-    assert "would hardly do that (0.0%)" in words
+    assert "Of 200 samples quick alone got 80 right, slow alone 0" in words
+    assert "would hardly do that (<0.1%)" in words
     assert "tie" not in words
 
 
@@ -148,7 +148,7 @@ def test_the_chance_is_that_of_mcnemars_exact_test(ahead, behind):
     two = first(50) | first(behind, start=100)
     jobs = [finished("one", [(50 + ahead) / SAMPLES], right=one), finished("two", [(50 + behind) / SAMPLES], right=two)]
     words, chance = verdict(jobs), mcnemar(ahead, behind)
-    assert f"{ahead} of the {SAMPLES} samples to itself against {behind}" in words
+    assert f"Of {SAMPLES} samples one alone got {ahead} right, two alone {behind}" in words
     if chance > 0.05:
         assert f"in {chance:.0%} of races, so call it a tie" in words
     else:

@@ -126,11 +126,13 @@ def _figure(jobs: Sequence[Job], traces: list[dict], y: str, label: str, log: bo
     layout = {
         # The zoom and the hidden lines belong to these runs; others start with a fresh view.
         "uirevision": " ".join(str(job.number) for job in jobs),
-        "xaxis": {"title": {"text": "step"}, **({"range": [0, most]} if most else {}), "hoverformat": "d"},
-        "yaxis": {"title": {"text": y}, "rangemode": "normal", "hoverformat": ".4g"},
+        "xaxis": {"title": {"text": "step"}, "rangemode": "nonnegative", "hoverformat": "d"},
+        "yaxis": {"title": {"text": y}, "rangemode": "nonnegative", "hoverformat": ".4g"},
         "showlegend": True,
         "meta": {"log": log, "label": label},
     }
+    if most:  # the whole run from the start: the axis does not grow under the curves
+        layout["xaxis"]["range"] = [0, most]
     return {"data": traces, "layout": layout}
 
 

@@ -24,14 +24,21 @@ def choose_named(draft: Draft) -> None:
     """The select box that starts a draft from a named recipe."""
     key = f"{draft.page}/recipe"  # without the generation: the box itself stays, and keeps the focus
     about = "  \n".join(f"**{name}**: {named.about}" for name, named in RECIPES.items())
-    st.selectbox(
-        "Recipe",
-        list(RECIPES),
-        index=list(RECIPES).index(draft.name),
-        key=key,
-        on_change=lambda: draft.take(widget(key), RECIPES[widget(key)].recipe),
-        help=f"A run that works, to start from; change anything below afterwards.  \n{about}",
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
+        st.selectbox(
+            "Recipe",
+            list(RECIPES),
+            index=list(RECIPES).index(draft.name),
+            key=key,
+            on_change=lambda: draft.take(widget(key), RECIPES[widget(key)].recipe),
+            help=f"A run that works, to start from; change anything below afterwards.  \n{about}",
+        )
+        st.button(
+            ":material/restart_alt: Reset",
+            key=f"{key}/icon",
+            on_click=lambda: draft.take(draft.name, RECIPES[draft.name].recipe),
+            help="Back to the recipe as it is named, without your changes.",
+        )
 
 
 def edit_recipe(draft: Draft) -> None:
@@ -84,10 +91,10 @@ class Editor:
                 place[name] = dict(start) if known else kinds[kind]().model_dump(mode="json")
             titles = [inner.title for name, inner in kinds[kind].model_fields.items() if name not in ("kind", *apart)]
             with st.popover(
-                ":material/tune:",
+                f":material/tune: {field.title} settings",
                 disabled=not titles,
                 help=f"{field.title}: {', '.join(titles).lower() or 'nothing more to set'}",
-                key=f"{self._draft.page}/{path}/more",
+                key=f"{self._draft.page}/{path}/icon",
             ):
                 self.fields(path, apart)
 
@@ -161,7 +168,7 @@ def _widget_for(name: str, field: FieldInfo, value: Any, start: Any) -> tuple[Ca
     low, high = min(slider.low, value), max(slider.high, value)
     if whole:
         return st.slider, {"min_value": int(low), "max_value": int(high), "value": value, "step": 1}, same
-    step = 10.0 ** math.floor(math.log10((slider.high - slider.low) / 50))
+    step = slider.step or 10.0 ** math.floor(math.log10((slider.high - slider.low) / 50))
     arguments = {"min_value": float(low), "max_value": float(high), "value": float(value), "step": step}
     return st.slider, arguments | {"format": f"%.{max(0, round(-math.log10(step)))}f"}, lambda answer: round(answer, 9)
 

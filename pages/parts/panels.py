@@ -27,22 +27,6 @@ def buttons(current: Callable[[], Sequence[Job]], start: Callable[..., Sequence[
     def each(act: Callable[[Job], None]) -> Callable[[], None]:
         return lambda: [act(job) for job in active()]
 
-    def begin() -> None:
-        if not active():
-            start(pace=_pace(), paused=False)
-
-    def step() -> None:
-        for job in active() or start(pace=_pace(), paused=True):
-            job.step()
-
-    # A click may arrive together with the setting that was typed just before it. A callback comes before the page has
-    # read that setting, so it only leaves a wish; here, later in the same run, the recipe is the one on the screen.
-    wish = f"wish/{current.__name__}"
-    wished = remember(wish, None)
-    keep(wish, None)
-    if wished:
-        {"begin": begin, "step": step}[wished]()
-
     def set_pace() -> None:
         keep("pace", widget("pace"))
         for job in active():
@@ -52,21 +36,15 @@ def buttons(current: Callable[[], Sequence[Job]], start: Callable[..., Sequence[
     paused = bool(going) and all(job.status == "paused" for job in going)
     running = bool(going) and not paused
     with st.container(horizontal=True, vertical_alignment="bottom", key="buttons"):
-        st.button(
+        begin = st.button(
             "Start",
             type="primary",
-            on_click=lambda: keep(wish, "begin"),
             disabled=bool(going) or not startable,
             help="Train from fresh weights with the settings on the left.",
         )
         st.button("Pause", on_click=each(Job.pause), disabled=not running, help="Stop for a moment; nothing is lost.")
         st.button("Resume", on_click=each(Job.resume), disabled=not paused, help="Go on where it was paused.")
-        st.button(
-            "Step",
-            on_click=lambda: keep(wish, "step"),
-            disabled=not (going or startable),
-            help="One single training step, then a pause.",
-        )
+        step = st.button("Step", disabled=not (going or startable), help="One single training step, then a pause.")
         st.button("Stop", on_click=each(Job.stop), disabled=not going, help="End here and keep what was learned.")
         st.select_slider(
             "Pace",
@@ -78,6 +56,12 @@ def buttons(current: Callable[[], Sequence[Job]], start: Callable[..., Sequence[
             help="Slow down to watch: small networks are done in half a second.",
             width=220,
         )
+    # Not by callbacks: they come before the page has read a setting that was typed just before the click.
+    if begin and not active():
+        start(pace=_pace(), paused=False)
+    if step:
+        for job in active() or start(pace=_pace(), paused=True):
+            job.step()
 
 
 def _nearest_pace(pace: float | None) -> int | str:
