@@ -26,11 +26,11 @@ RECIPES = {
     "digits": Named(
         "A small convolutional network for handwritten digits, trained to read what you draw.",
         Recipe(
-            model=CNN(channels=(16, 32), dense=64, dropout=0.2),
-            optimizer=Adam(lr=3e-3),
+            model=CNN(channels=(8, 16, 32), dense=64, dropout=0.2),
+            optimizer=Adam(lr=5e-3),
             schedule=OneCycle(),
             augmentation=Augmentation(shift=0.08, rotate=10, scale=0.1, shear=8),
-            epochs=15,
+            epochs=12,
         ),
     ),
     "simplenet": Named("One hidden layer: the first network that most people train.", Recipe()),
