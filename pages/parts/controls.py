@@ -4,6 +4,7 @@ Values go in and come out as plain JSON values, so that what is not valid yet ca
 `dlcore.recipe.read` in the same words as everywhere.
 """
 
+import copy
 import math
 from collections.abc import Callable, Collection
 from typing import Any, Literal, get_args, get_origin
@@ -88,7 +89,7 @@ class Editor:
             if kind != place[name]["kind"]:
                 start = self._at(self._draft.start, path)
                 known = start and start.get("kind") == kind
-                place[name] = dict(start) if known else kinds[kind]().model_dump(mode="json")
+                place[name] = copy.deepcopy(start) if known else kinds[kind]().model_dump(mode="json")
             titles = [inner.title for name, inner in kinds[kind].model_fields.items() if name not in ("kind", *apart)]
             with st.popover(
                 f":material/tune: {field.title} settings",

@@ -53,8 +53,8 @@ class Draft:
         return self.name if unchanged else f"{self.name}{CHANGED}"
 
     def take(self, name: str, recipe: Recipe) -> None:
-        settings = recipe.model_dump(mode="json")
-        self.name, self.start, self.values, self.generation = name, settings, settings, self.generation + 1
+        self.start, self.values = recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
+        self.name, self.generation = name, self.generation + 1
 
 
 def draft(page: str, run: Job | None = None) -> Draft:
