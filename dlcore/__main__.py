@@ -1,9 +1,11 @@
 """The command line: the same engine, without a browser. `python -m dlcore --help` says how."""
 
 import argparse
+import contextlib
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,13 +103,8 @@ def train(options: argparse.Namespace) -> int:
     conductor = Conductor()
     job = conductor.submit(options.recipe, recipe)
     report = print_json if options.json else print_table
-    interrupted = False
-    try:
+    with _stopping(job):
         report(job)
-    except KeyboardInterrupt:
-        interrupted = True
-        job.stop()
-        job.wait()
     end = _end(job, inputs)
     conductor.close()
     if options.json:
@@ -116,7 +113,22 @@ def train(options: argparse.Namespace) -> int:
         _print_end(end)
     if job.failure:
         print(job.failure.traceback + job.failure.text, file=sys.stderr)
-    return 130 if interrupted else 1 if job.failure else 0
+    return {"finished": 0, "failed": 1, "stopped": 130}[job.status]
+
+
+@contextlib.contextmanager
+def _stopping(job: Job) -> Iterator[None]:
+    """Ctrl-C stops the job, whose last epochs and end are then told as ever; a second one ends the program."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        job.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _recipe(source: str, changes: list[str]) -> Recipe:
