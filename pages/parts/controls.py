@@ -35,7 +35,7 @@ def choose_named(draft: Draft) -> None:
             help=f"A run that works, to start from; change anything below afterwards.  \n{about}",
         )
         st.button(
-            ":material/restart_alt: Reset",
+            ":material/undo: Reset",
             key=f"{key}/icon",
             on_click=lambda: draft.take(draft.name, RECIPES[draft.name].recipe),
             help="Back to the recipe as it is named, without your changes.",
