@@ -19,6 +19,7 @@ from pages.parts.frame import ensure_frame
 from pages.parts.live_chart import live_chart
 from pages.parts.session import Draft, conductor, draft, latest_run
 
+PERCENT = st.column_config.NumberColumn(format="%.1f%%")
 SHOWN = 200  # epochs in the table; the CSV has them all
 
 
@@ -85,16 +86,16 @@ def epochs_table(jobs: list[Job]) -> None:
         st.caption("After each epoch a row appears here.")
         return
     st.dataframe(
-        percent(pd.DataFrame(rows[::-1])).dropna(axis="columns", how="all"),
+        percent(pd.DataFrame(rows[::-1]), "train_accuracy", "val_accuracy").dropna(axis="columns", how="all"),
         hide_index=True,
         height=240,
         column_config={
             "epoch": "epoch",
             "step": "step",
             "train_loss": st.column_config.NumberColumn("training loss", format="%.4f"),
-            "train_accuracy": st.column_config.NumberColumn("training accuracy", format="%.1f%%"),
+            "train_accuracy": PERCENT | {"label": "training accuracy"},
             "val_loss": st.column_config.NumberColumn("validation loss", format="%.4f"),
-            "val_accuracy": st.column_config.NumberColumn("validation accuracy", format="%.1f%%"),
+            "val_accuracy": PERCENT | {"label": "validation accuracy"},
             "lr": st.column_config.NumberColumn("learning rate", format="%.2e"),
             "seconds": st.column_config.NumberColumn("seconds", format="%.1f"),
             "steps_per_second": st.column_config.NumberColumn("steps/s", format="%.0f"),
@@ -111,9 +112,9 @@ def epochs_table(jobs: list[Job]) -> None:
     )
 
 
-def percent(table: pd.DataFrame) -> pd.DataFrame:
-    """Shares as percents, so that a column shows them all with the same digits."""
-    return table.assign(train_accuracy=table.train_accuracy * 100, val_accuracy=table.val_accuracy * 100)
+def percent(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Shares as percents: Streamlit's own format for shares gives each its own number of digits."""
+    return table.assign(**{column: table[column] * 100 for column in columns})
 
 
 def class_scores(jobs: list[Job]) -> None:
@@ -123,9 +124,9 @@ def class_scores(jobs: list[Job]) -> None:
     job, classes = jobs[0], jobs[0].recipe.data.classes
     left, right = st.columns(2)
     left.plotly_chart(confusion_figure(confusion(job.targets, job.predicted, len(classes)), classes), key="confusion")
-    table = pd.DataFrame(per_class(job.targets, job.predicted, classes))
-    shares = {name: st.column_config.NumberColumn(format="percent") for name in ("precision", "recall", "f1")}
-    right.dataframe(table, hide_index=True, height=420, column_config=shares)
+    shares = ("precision", "recall", "f1")
+    table = percent(pd.DataFrame(per_class(job.targets, job.predicted, classes)), *shares)
+    right.dataframe(table, hide_index=True, height=420, column_config=dict.fromkeys(shares, PERCENT))
 
 
 def network(recipe: Recipe) -> None:
