@@ -12,6 +12,7 @@ from dlcore.recipe import Recipe, change
 from dlcore.settings import Problem, SettingsError
 
 MOST = 8
+LONGEST = 40  # letters of a name
 CHANCE = 0.05  # a gap that chance alone gives more often than this decides nothing
 
 
@@ -31,6 +32,8 @@ def contestants(base: Recipe, field: Sequence[tuple[str, Mapping[str, Any]]]) ->
     names = [name for name, _ in field]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         problems.append(Problem("contestants", f"{', '.join(twice)} is there more than once; name each once."))
+    if any(not 1 <= len(name) <= LONGEST for name in names):
+        problems.append(Problem("contestants", f"A contestant's name has 1 to {LONGEST} letters."))
     if problems:
         raise SettingsError(problems)
     return found
@@ -56,7 +59,7 @@ def verdict(jobs: Sequence[Job]) -> str:
     if not racing:
         return " ".join(["Nobody came through.", *left])
     first = racing[0]
-    words = [f"**{first.name}** came first: {_result(first)} after {_epochs(first)}."]
+    words = [f"{first.name} came first: {_result(first)} after {_epochs(first)}."]
     if len(racing) > 1:
         words.append(_compare(first, racing[1]))
     if quick := _quickest(racing):

@@ -30,7 +30,7 @@ def live(field: list[tuple[str, Recipe]], active: bool) -> None:
         if jobs:
             panels.status(jobs)
         else:
-            names = ", ".join(name for name, _ in field)
+            names = panels.escape(", ".join(name for name, _ in field))
             st.progress(
                 0.0, text=f"**ready** · {names or 'No contestants yet'}. Press Start, or change the race first."
             )
@@ -53,7 +53,7 @@ def standings(jobs: list[Job]) -> None:
         st.caption("All contestants start from the same weights and see the same batches. The standings appear here.")
         return
     if not any(job.active for job in jobs):
-        st.success(races.verdict(jobs), icon=":material/flag:")
+        st.success(panels.escape(races.verdict(jobs)), icon=":material/flag:")
     rows = [row(place, job) for place, job in enumerate(races.ranking(jobs), 1)]
     head = "".join(f"<th>{name}</th>" for name in rows[0])
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row.values())}</tr>" for row in rows)

@@ -129,12 +129,18 @@ def test_complete_equals_keep_the_order_in_which_they_started():
     assert names([finished("b", [0.5]), finished("a", [0.5])]) == ["b", "a"]
 
 
+def test_a_name_is_neither_empty_nor_endless():
+    for name in ("", "x" * 41):
+        with pytest.raises(SettingsError, match="1 to 40 letters"):
+            contestants(BASE, [(name, {}), ("b", {"seed": 1})])
+
+
 # Verdict
 
 
 def test_a_clear_win_is_told_with_its_samples_and_its_chance():
     words = verdict([finished("slow", [0.5], right=first(100)), finished("quick", [0.9], right=first(180))])
-    assert words.startswith("**quick** came first: 90.0% of the validation samples right after 1 epoch.")
+    assert words.startswith("quick came first: 90.0% of the validation samples right after 1 epoch.")
     assert "slow came second with 50.0%" in words
     assert "Of 200 samples quick alone got 80 right, slow alone 0" in words
     assert "would hardly do that (<0.1%)" in words
@@ -158,7 +164,7 @@ def test_the_chance_is_that_of_mcnemars_exact_test(ahead, behind):
 
 def test_the_very_same_samples_right_is_a_tie():
     words = verdict([finished("one", [0.5], [0.2]), finished("two", [0.5], [0.3])])
-    assert "**one** came first" in words
+    assert "one came first" in words
     assert "the very same samples right: a tie" in words
 
 
@@ -167,7 +173,7 @@ def test_regression_is_told_by_its_loss():
     words = verdict(
         [finished("a", [None, None], [3, 2.5], recipe=recipe), finished("b", [None], [0.125], recipe=recipe)]
     )
-    assert words == "**b** came first: validation loss 0.125 after 1 epoch. a came second with validation loss 2.5."
+    assert words == "b came first: validation loss 0.125 after 1 epoch. a came second with validation loss 2.5."
 
 
 def test_figures_that_are_not_measured_alike_are_told_so():
@@ -186,7 +192,7 @@ def test_classifiers_on_different_data_are_not_tested_against_each_other():
 
 def test_who_failed_left_the_race_and_the_others_are_ranked():
     words = verdict([finished("a", [0.5]), finished("broken", [0.9], outcome="failed"), finished("b", [0.9])])
-    assert "**b** came first" in words
+    assert "b came first" in words
     assert "a came second" in words
     assert words.endswith("broken left the race: It broke.")
 
@@ -194,7 +200,7 @@ def test_who_failed_left_the_race_and_the_others_are_ranked():
 def test_with_one_left_nobody_is_second():
     words = verdict([finished("a", [0.5, 0.6]), finished("broken", [], outcome="failed")])
     assert words == (
-        "**a** came first: 60.0% of the validation samples right after 2 epochs. broken left the race: It broke."
+        "a came first: 60.0% of the validation samples right after 2 epochs. broken left the race: It broke."
     )
 
 
