@@ -16,7 +16,7 @@ from dlcore.datasets import Data, Mnist5k
 from dlcore.losses import CrossEntropy, Loss
 from dlcore.optimizers import Adam, Optimizer
 from dlcore.schedules import Constant, Schedule
-from dlcore.settings import Problem, Settings, SettingsError, family_of, one_of, parse
+from dlcore.settings import Problem, Settings, SettingsError, family_of, one_of, parse, show
 
 
 class Recipe(Settings):
@@ -117,7 +117,7 @@ def parse_change(text: str) -> tuple[str, Any]:
     """`optimizer.lr=0.01` as path and value; a value that is not JSON is a word. Raises SettingsError."""
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
-        told = f"A change is written SETTING=VALUE, such as optimizer.lr=0.01, not '{text}'."
+        told = f"A change is written SETTING=VALUE, such as optimizer.lr=0.01, not {show(text)}."
         raise SettingsError([Problem(path, told)])
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(value)

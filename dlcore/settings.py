@@ -135,15 +135,15 @@ def _explain_one(detail: dict, cls: type[Settings]) -> Problem:
         nearest = did_you_mean(path.rsplit(".", 1)[-1], known) or "."
         return Problem(path, f"{path} is not a setting; here one can set {', '.join(known) or 'nothing'}{nearest}")
     if field is None:
-        return Problem(path, f"{path or cls.__name__} is {_show(value)}; it takes settings by name.")
+        return Problem(path, f"{path or cls.__name__} is {show(value)}; it takes settings by name.")
     if (kinds := family_of(field)) and isinstance(value, dict):
         given = value.get("kind")
         nearest = did_you_mean(given, kinds) or "."
-        return Problem(f"{path}.kind", f"{path}.kind is {_show(given)}; it takes {accepted(field)}{nearest}")
+        return Problem(f"{path}.kind", f"{path}.kind is {show(given)}; it takes {accepted(field)}{nearest}")
     if kinds:
-        text = f'{path} is {_show(value)}; it takes settings by name, such as {{"kind": "{next(iter(kinds))}"}}.'
+        text = f'{path} is {show(value)}; it takes settings by name, such as {{"kind": "{next(iter(kinds))}"}}.'
         return Problem(path, text)
-    text = f"{path} is {_show(value)}; it takes {accepted(field)}{_nearest(field, kind, value)}"
+    text = f"{path} is {show(value)}; it takes {accepted(field)}{_nearest(field, kind, value)}"
     return Problem(path, text if text.endswith("?") else text + ".")
 
 
@@ -159,7 +159,7 @@ def _nearest(field: FieldInfo, kind: str, value: object) -> str:
     if near := did_you_mean(value, map(str, words)):
         return near
     default = field.get_default(call_default_factory=True)
-    return "" if isinstance(default, Settings) else f"; usual is {_show(default)}"
+    return "" if isinstance(default, Settings) else f"; usual is {show(default)}"
 
 
 def _resolve(loc: tuple, cls: type[Settings]) -> tuple[str, FieldInfo | None, type[Settings]]:
@@ -217,7 +217,8 @@ def _range(marks: list) -> list[str]:
     return [" and ".join(f"{word} {value:.12g}" for word, value in found)] if found else []
 
 
-def _show(value: object) -> str:
+def show(value: object) -> str:
+    """A value as a sentence quotes it, cut when it is long."""
     value = list(value) if isinstance(value, tuple) else value
     text = f"'{value}'" if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -80,15 +80,15 @@ def row(place: int, job: Job) -> dict[str, str]:
 ensure_frame()
 chosen = draft("compare")
 jobs = latest_race()
-field: list[tuple[str, Recipe]] = []
+with st.sidebar:
+    choose_named(chosen)
+    changes, problems = choose_contestants()
+    with st.expander("What they share"):
+        edit_recipe(chosen)
 try:
-    with st.sidebar:
-        choose_named(chosen)
-        changes = choose_contestants()
-        with st.expander("What they share"):
-            edit_recipe(chosen)
     field = races.contestants(read(json.dumps(chosen.values)), changes)
 except SettingsError as error:
-    panels.problem_list(error.problems)
+    problems += error.problems
+panels.problem_list(problems)
 active = any(job.active for job in jobs)
-st.fragment(live, run_every=panels.TICK if active else None)(field, active)
+st.fragment(live, run_every=panels.TICK if active else None)([] if problems else field, active)

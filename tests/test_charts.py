@@ -1,6 +1,7 @@
 """Figures: valid for plotly, the same size however long the run, and true to what was measured."""
 
 import json
+import re
 import types
 
 import numpy as np
@@ -126,6 +127,8 @@ def test_traces_have_names_and_ids_that_stay():
     assert [found["uid"] for found in loss_figure([run])["data"]] == ids
     race = loss_figure([run, job([1.0], [row(1, 1)], number=2, name="other")])
     assert len({found["uid"] for found in race["data"]}) == len(race["data"])
+    # plotly makes CSS selectors of them
+    assert all(re.fullmatch(r"[a-z_]+-\d+", found["uid"]) for found in race["data"])
     assert {found["name"] for found in race["data"] if found.get("showlegend", True)} == {"simplenet", "other"}
 
 

@@ -4,6 +4,7 @@ A run keeps its colour everywhere. Steps are faint, training thin, validation bo
 how long the run was (`dlcore.history.thin`).
 """
 
+import html
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -32,10 +33,10 @@ def loss_figure(jobs: Sequence[Job]) -> dict:
         ends, mean = means(losses, MEAN_POINTS)
         look = {"legendgroup": job.name} if len(jobs) > 1 else {}
         if len(jobs) == 1:
-            traces.append(_line(job, "each step", steps, faint, width=1, opacity=0.25, hoverinfo="skip"))
+            traces.append(_line(job, "each", "each step", steps, faint, width=1, opacity=0.25, hoverinfo="skip"))
         name = "steps, smoothed" if len(jobs) == 1 else f"{job.name}, steps"
         smooth = {"meta": {"smooth": True}, "opacity": 0.6, "showlegend": len(jobs) == 1}
-        traces.append(_line(job, name, ends, mean, width=1.2, **smooth, **look))
+        traces.append(_line(job, "steps", name, ends, mean, width=1.2, **smooth, **look))
         if len(jobs) == 1:
             traces.append(_epochs(job, "training", "train_loss", thin_line=True))
         traces.append(_epochs(job, "validation" if len(jobs) == 1 else job.name, "val_loss", **look))
@@ -62,7 +63,7 @@ def fit_figure(job: Job, fit: Fit) -> dict:
     """One feature: the points and the curve through them; two: the points over the probability of the second class."""
     classes = job.recipe.data.classes
     if len(fit.axes) == 1:
-        curve = _line(job, "network", [], [], width=3) | {"x": _short(fit.axes[0]), "y": _short(fit.answers)}
+        curve = _line(job, "fit", "network", [], [], width=3) | {"x": _short(fit.axes[0]), "y": _short(fit.answers)}
         traces = [curve, _points("data", fit.points[:, 0], fit.targets, "#8C8C8C")]
         titles = ("x", f"probability of {classes[1]}" if classes else "y")
     else:
@@ -139,7 +140,8 @@ def _figure(jobs: Sequence[Job], traces: list[dict], y: str, label: str, log: bo
 def _epochs(job: Job, name: str, measure: str, thin_line: bool = False, **look) -> dict:
     rows = _thin_rows([row for row in job.history.epochs if getattr(row, measure) is not None], measure)
     style = {"width": 1.4, "size": 3} if thin_line else {"width": 3, "size": 5}
-    line = _line(job, name, [row.step for row in rows], [getattr(row, measure) for row in rows], style["width"], **look)
+    steps, values = [row.step for row in rows], [getattr(row, measure) for row in rows]
+    line = _line(job, measure, name, steps, values, style["width"], **look)
     # Markers only while there is room for them: few epochs.
     few = len(rows) <= 60
     return line | {
@@ -164,12 +166,12 @@ def _short(values: Iterable) -> list[float]:
     return [float(f"{value:.5g}") for value in values]  # five digits are more than a screen shows
 
 
-def _line(job: Job, name: str, x: Iterable, y: Iterable, width: float, **look) -> dict:
+def _line(job: Job, part: str, name: str, x: Iterable, y: Iterable, width: float, **look) -> dict:
     return {
         "type": "scatter",
-        "uid": f"{job.number} {name}",
+        "uid": f"{part}-{job.number}",  # plotly makes selectors of it, so no name that a person gave
         "mode": "lines",
-        "name": name,
+        "name": html.escape(name, quote=False),  # plotly reads it as markup
         "x": [int(value) for value in x] or [None],  # a line without points would be missing in the legend
         "y": _short(y) or [None],
         "line": {"color": colour(job.number), "width": width},

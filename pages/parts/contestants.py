@@ -10,7 +10,7 @@ from dlcore.losses import Loss
 from dlcore.optimizers import Optimizer
 from dlcore.recipe import parse_change
 from dlcore.schedules import Schedule
-from dlcore.settings import Settings, choices
+from dlcore.settings import Problem, Settings, SettingsError, choices
 from pages.parts.session import keep, remember
 
 Changes = list[tuple[str, dict[str, Any]]]  # a contestant's name, and what it changes
@@ -32,8 +32,8 @@ FREE = "Anything"
 FREE_FIRST = "Adam: optimizer=adam\nSGD: optimizer=sgd optimizer.momentum=0.9\nWide: model=mlp model.widths=[512]"
 
 
-def choose_contestants() -> Changes:
-    """Widgets for what differs and who takes part. Raises SettingsError for a line that cannot be read."""
+def choose_contestants() -> tuple[Changes, list[Problem]]:
+    """Widgets for what differs and who takes part; with the contestants, what could not be read of them."""
     topics = [*KINDS, *NUMBERS, FREE]
     topic = st.selectbox(
         "What differs",
@@ -45,12 +45,12 @@ def choose_contestants() -> Changes:
     if topic in KINDS:
         path, family, first = KINDS[topic]
         kinds = choices(family)
-        return [(kinds[kind].title, {path: kind}) for kind in _pick(topic, kinds, first)]
+        return [(kinds[kind].title, {path: kind}) for kind in _pick(topic, kinds, first)], []
     if topic in NUMBERS:
         path, first = NUMBERS[topic]
         values = _text(st.text_input, topic, "Contestants", first, "The values that race, with commas between.")
-        changes = [parse_change(f"{path}={value.strip()}") for value in values.split(",") if value.strip()]
-        return [(f"{topic} {value}", {path: value}) for path, value in changes]
+        lines = [f"{topic} {value.strip()}: {path}={value.strip()}" for value in values.split(",") if value.strip()]
+        return _read(lines)
     lines = _text(
         st.text_area,
         topic,
@@ -58,7 +58,7 @@ def choose_contestants() -> Changes:
         FREE_FIRST,
         "A contestant a line: its name, a colon, and what it changes, as on the command line.",
     )
-    return [_read(line) for line in lines.splitlines() if line.strip()]
+    return _read([line for line in lines.splitlines() if line.strip()])
 
 
 def _pick(topic: str, kinds: dict[str, type[Settings]], first: list[str]) -> list[str]:
@@ -80,7 +80,13 @@ def _text(make, topic: str, label: str, first: str, help: str) -> str:
     return text
 
 
-def _read(line: str) -> tuple[str, dict[str, Any]]:
-    name, colon, changes = line.partition(":")
-    name, changes = (name, changes) if colon else (line, line)
-    return name.strip(), dict(parse_change(change) for change in changes.split())
+def _read(lines: list[str]) -> tuple[Changes, list[Problem]]:
+    """A contestant a line, `name: setting=value setting=value`; without a colon the changes are the name."""
+    changes, problems = [], []
+    for line in lines:
+        name, _, words = line.partition(":") if ":" in line else (line, "", line)
+        try:
+            changes.append((name.strip(), dict(parse_change(word) for word in words.split())))
+        except SettingsError as error:
+            problems += error.problems
+    return changes, problems

@@ -76,19 +76,20 @@ def _pace() -> float | None:
 def status(jobs: Sequence[Job]) -> None:
     """The state in words, where it stands, and how long it takes."""
     word = state(jobs)
-    slowest = min(jobs, key=lambda job: (not job.active, job.progress))
+    active = [job for job in jobs if job.active]
+    shown = min(active, key=lambda job: job.progress) if active else max(jobs, key=lambda job: job.progress)
     parts = [f"**{word}**"]
-    if word == "preparing" and slowest.downloaded:
-        parts.append(f"downloading {slowest.recipe.data.title}: {slowest.downloaded:.0%}")
-    if slowest.steps_per_epoch:
-        parts.append(f"epoch {slowest.epoch} of {slowest.recipe.epochs}")
-        parts.append(f"step {slowest.history.steps} of {slowest.total_steps}")
-    parts.append(f"{clock(slowest.elapsed)} elapsed")
-    if slowest.remaining is not None:
-        parts.append(f"{clock(slowest.remaining)} remaining")
-    if len(jobs) == 1 and slowest.history.steps:
-        parts.append(f"{slowest.steps_per_second:,.0f} steps/s")
-    st.progress(min(1.0, slowest.progress), text=" · ".join(parts))
+    if word == "preparing" and shown.downloaded:
+        parts.append(f"downloading {shown.recipe.data.title}: {shown.downloaded:.0%}")
+    if shown.steps_per_epoch:
+        parts.append(f"epoch {shown.epoch} of {shown.recipe.epochs}")
+        parts.append(f"step {shown.history.steps} of {shown.total_steps}")
+    parts.append(f"{clock(shown.elapsed)} elapsed")
+    if shown.remaining is not None:
+        parts.append(f"{clock(shown.remaining)} remaining")
+    if len(jobs) == 1 and shown.history.steps:
+        parts.append(f"{shown.steps_per_second:,.0f} steps/s")
+    st.progress(min(1.0, shown.progress), text=" · ".join(parts))
 
 
 def state(jobs: Sequence[Job]) -> str:
