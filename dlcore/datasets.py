@@ -253,21 +253,36 @@ class Cifar10(_Downloaded):
         _retrieve([source.url], source.tgz_md5, archive, pooch.Untar(extract_dir="."), _Progress(report, 0, 1))
 
 
-class _Toy(_Sampled):
-    """Two features and two classes: a set that a person can see whole."""
+SAMPLES = Annotated[int, Slider(100, 5000, log=True)]
 
-    classes = ("orange", "blue")  # as they are drawn
-    shape = (2,)
-    samples: Annotated[int, Slider(100, 5000, log=True)] = Field(
-        1000, ge=20, le=100000, title="Samples", description="How many points are drawn."
-    )
+
+def samples(default: int) -> int:
+    return Field(default, ge=20, le=100000, title="Samples", description="How many points are drawn.")
+
+
+class _Drawn(_Sampled):
+    """Points drawn by a rule, with noise; a fifth of them validates, another tests."""
+
+    samples: SAMPLES = samples(1000)
     noise: Annotated[float, Slider(0, 0.5)] = Field(
         0.1, ge=0, le=5, title="Noise", description="Deviation of the random push that every point gets."
     )
 
     @property
+    def held(self) -> int:
+        """Samples in the validation part, and in the test part."""
+        return self.samples // 5
+
+    @property
     def train_size(self):
-        return self.samples - 2 * (self.samples // 5)
+        return self.samples - 2 * self.held
+
+
+class _Toy(_Drawn):
+    """Two features and two classes: a set that a person can see whole."""
+
+    classes = ("orange", "blue")  # as they are drawn
+    shape = (2,)
 
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Inputs (samples, features) and targets, with noise."""
@@ -275,8 +290,7 @@ class _Toy(_Sampled):
 
     def load(self, report):
         inputs, targets = (torch.from_numpy(values) for values in self.points())
-        held = self.samples // 5
-        return _features(*_stratified(inputs.float(), targets.long(), self.split_seed, (held, held)))
+        return _features(*_stratified(inputs.float(), targets.long(), self.split_seed, (self.held, self.held)))
 
 
 class Moons(_Toy):
@@ -331,31 +345,21 @@ class Spirals(_Toy):
         return places + random.normal(0, self.noise, places.shape), targets
 
 
-class Sine(_Sampled):
+class Sine(_Drawn):
     """One wave of a sine, to be drawn through noisy points."""
 
     title = "Sine"
     task = "regression"
     shape = (1,)
     kind: Literal["sine"] = "sine"
-    samples: Annotated[int, Slider(100, 5000, log=True)] = Field(
-        500, ge=20, le=100000, title="Samples", description="How many points are drawn."
-    )
-    noise: Annotated[float, Slider(0, 0.5)] = Field(
-        0.1, ge=0, le=5, title="Noise", description="Deviation of the random push that every point gets."
-    )
-
-    @property
-    def train_size(self):
-        return self.samples - 2 * (self.samples // 5)
+    samples: SAMPLES = samples(500)
 
     def load(self, report):
         random = np.random.default_rng(self.split_seed)
         inputs = random.uniform(-np.pi, np.pi, (self.samples, 1))
         targets = np.sin(inputs) + random.normal(0, self.noise, inputs.shape)
         inputs, targets = torch.from_numpy(inputs).float(), torch.from_numpy(targets).float()
-        held = self.samples // 5
-        cuts = ((2 * held, None), (0, held), (held, 2 * held))
+        cuts = ((2 * self.held, None), (0, self.held), (self.held, 2 * self.held))
         return _features(*(Split(inputs[a:b], targets[a:b]) for a, b in cuts))
 
 

@@ -40,7 +40,9 @@ def live(chosen: list[Job], active: bool) -> None:
     with left:
         show_digit(digit)
     with right.container(key="prediction"):
-        if digit is None:
+        if not chosen:
+            st.info("Choose a run above to answer.", icon=":material/arrow_upward:")
+        elif digit is None:
             st.info(EMPTY, icon=":material/draw:")
         else:
             answers(chosen, digit)
@@ -91,9 +93,8 @@ def show_digit(digit: np.ndarray | None) -> None:
 
 
 def train_digits() -> None:
-    recipe = RECIPES[DEFAULT].recipe
     if not any(map(reads_drawings, jobs())):  # a double click comes twice
-        conductor().submit(DEFAULT, recipe)
+        conductor().submit(DEFAULT, RECIPES[DEFAULT].recipe)
 
 
 def choose_runs(candidates: list[Job]) -> list[Job]:

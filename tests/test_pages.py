@@ -346,6 +346,13 @@ def test_draw_trains_digits_at_a_click_and_then_offers_the_pad():
     assert "The pad is empty" in seen(at)
 
 
+def test_draw_without_a_chosen_run_asks_for_one_even_when_something_is_drawn():
+    at = press(opened("draw"), "Train digits")
+    at.session_state["kept/strokes"] = [{"points": [[0.5, 0.2], [0.5, 0.8]], "width": 0.08}]
+    well(at.multiselect[0].set_value([]).run())
+    assert "Choose a run" in seen(at)
+
+
 def test_draw_leaves_out_runs_that_read_no_pictures():
     press(small(opened(), epochs=1), "Start")
     assert "Train digits" in enabled(opened("draw"))

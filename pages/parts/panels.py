@@ -111,7 +111,7 @@ def title(job: Job) -> str:
 
 def failure(job: Job) -> None:
     """Why a job failed, in one sentence, with the traceback behind a fold."""
-    st.error(job.failure.text, icon=":material/error:")
+    st.error(escape(job.failure.text), icon=":material/error:")
     if job.failure.traceback:
         with st.expander("Traceback"):
             st.code(job.failure.traceback, language="python")
