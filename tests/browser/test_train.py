@@ -169,10 +169,10 @@ def test_a_double_click_starts_one_run(page: Page, server: str, tmp_path: Path):
     button(page, "Start").dblclick()
     reaches(page, "training")
     reaches(page, "epoch 2")
-    second = int(table_of(page, tmp_path)[0].rsplit("-", 1)[1])
-    assert second == first + 1
     press(page, "Stop")
     reaches(page, "stopped")
+    second = int(table_of(page, tmp_path)[0].rsplit("-", 1)[1])
+    assert second == first + 1
 
 
 def test_start_takes_what_was_typed_just_before(page: Page, server: str):
