@@ -244,7 +244,8 @@ def layers(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> 
     with torch.device("meta"), torch.no_grad():
         model = architecture.build(shape, outputs).eval()
         for module in model.modules():
-            if not list(module.children()):
+            silent = isinstance(module, nn.Dropout) and module.p == 0
+            if not list(module.children()) and not silent:
                 module.register_forward_hook(note)
         model(torch.zeros(1, *shape))
     return found
@@ -260,4 +261,4 @@ def _flatten(shape: tuple[int, ...]) -> list[nn.Module]:
 
 
 def _dropout(share: float) -> list[nn.Module]:
-    return [nn.Dropout(share)] if share else []
+    return [nn.Dropout(share)]  # at 0 too: it may be raised while the network learns

@@ -4,8 +4,10 @@ Step losses arrive as tensors on their device and are read in batches (`settle`)
 would make the device wait. One thread writes, any number read.
 """
 
+import math
 import threading
 from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -30,14 +32,28 @@ class Epoch:
     steps_per_second: float
 
 
-class History:
-    """The measurements of one run."""
+@dataclass(frozen=True)
+class Change:
+    """A setting that changed while the run trained."""
 
-    def __init__(self):
+    step: int  # how many were done
+    setting: str  # by dotted path, or "pace"
+    value: float | None
+
+
+class History:
+    """The measurements of one run, and what was changed on its way."""
+
+    def __init__(self, losses: Iterable[float] = (), epochs: Iterable[Epoch] = (), changes: Iterable[Change] = ()):
         self.epochs: list[Epoch] = []
-        self.steps = 0
+        self.changes: list[Change] = list(changes)  # in the order of their steps
+        # The highest validation accuracy; the lowest loss decides ties, and alone in regression.
+        self.best: Epoch | None = None
         self.first_bad_step: int | None = None  # from 1; whose loss was not a finite number
-        self._losses = array("f")
+        self._losses = array("f", np.asarray(losses, np.float32).tobytes())
+        self.steps = len(self._losses)
+        for row in epochs:
+            self.add_epoch(row)
         self._pending: list[Tensor] = []
         self._lock = threading.Lock()
 
@@ -48,7 +64,20 @@ class History:
             self.settle()
 
     def add_epoch(self, epoch: Epoch) -> None:
+        if self.best is None or _merit(epoch) > _merit(self.best):
+            self.best = epoch
         self.epochs.append(epoch)
+
+    def change(self, values: Mapping[str, float | None]) -> None:
+        """Settings change at this step. What a run that is repeated from an earlier place changed later, gives way."""
+        others = [change for change in self.changes if change.step < self.steps or change.setting not in values]
+        place = sum(change.step <= self.steps for change in others)
+        new = [Change(self.steps, setting, value) for setting, value in values.items()]
+        self.changes = [*others[:place], *new, *others[place:]]  # a new list: others may be reading the old one
+
+    def until(self, step: int) -> "History":
+        """What was measured in the first steps alone, with every change that was ever made."""
+        return History(self.losses[:step], [row for row in self.epochs if row.step <= step], self.changes)
 
     def settle(self) -> None:
         """Read the losses that wait; on an accelerator this waits for it."""
@@ -68,14 +97,13 @@ class History:
         with self._lock:
             return np.array(self._losses, dtype=np.float32)
 
-    @property
-    def best(self) -> Epoch | None:
-        """The epoch with the highest validation accuracy (the lowest loss decides ties, and alone in regression)."""
-        return max(self.epochs, key=lambda row: (row.val_accuracy or 0, -row.val_loss), default=None)
-
     def rows(self, last: int | None = None) -> list[dict]:
         """The epochs, or the last of them, as plain rows, for tables, CSV and JSON."""
         return [asdict(row) for row in self.epochs[-last if last else None :]]
+
+
+def _merit(row: Epoch) -> tuple[float, float]:
+    return (row.val_accuracy or 0, -row.val_loss if math.isfinite(row.val_loss) else -math.inf)
 
 
 def thin(steps: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:

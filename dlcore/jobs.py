@@ -14,77 +14,87 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from dlcore.checkpoints import Checkpoint, CheckpointError, capture, fits, restore
 from dlcore.datasets import DataError, Dataset, load
-from dlcore.history import Epoch, History
+from dlcore.history import Epoch
 from dlcore.randomness import RandomState
-from dlcore.recipe import Recipe
-from dlcore.settings import SettingsError
-from dlcore.training import EpochEnd, Run, Step, build, train
+from dlcore.recipe import Recipe, steer
+from dlcore.records import PACE, Branch, Failure, Record, Status
+from dlcore.saving import Saver
+from dlcore.settings import Problem, SettingsError
+from dlcore.store import Store, StoreError
+from dlcore.training import EpochEnd, Place, Run, Step, build, train
+from dlcore.training import steer as steer_run
 
-Status = Literal["preparing", "training", "paused", "finished", "stopped", "failed"]
+Outcome = Literal["finished", "stopped", "failed", "interrupted"]
 TURN = 0.02  # seconds that a job trains before the next one has its turn
 CHECK = 0.2  # seconds between two looks for a loss that is not a number
 
 _numbers = itertools.count(1)
-_races = itertools.count(1)
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a job failed: a sentence for people, and the traceback behind it (none when the sentence says it all)."""
-
-    text: str
-    traceback: str = ""
-
-
-class Job:
+class Job(Record):
     """A recipe on its way. What is public may be used from any thread, and never waits for training."""
 
-    def __init__(self, conductor: "Conductor", name: str, recipe: Recipe, race: int | None, pace: float | None):
-        self.number = next(_numbers)  # of this process; gives a job its colour on every page
-        self.name, self.recipe, self.race = name, recipe, race
-        self.history = History()
+    def __init__(
+        self,
+        conductor: "Conductor",
+        name: str,
+        recipe: Recipe,
+        race: int | None,
+        pace: float | None,
+        checkpoint: Checkpoint | None = None,
+        **known: Any,
+    ):
+        """`checkpoint`: where to begin; `known`: what a record knows of a run that goes on (`Record`)."""
+        super().__init__(known.pop("number", 0) or next(_numbers), name, recipe, race=race, **known)
         self.targets: np.ndarray | None = None  # of the validation split
         self.predicted: np.ndarray | None = None  # for the validation split, after the last whole epoch
-        self.failure: Failure | None = None
         self.downloaded = 0.0  # share of the data, while they are fetched
-        self.steps_per_epoch = 0  # 0 until the data are there
         self.pace = pace  # steps a second, None for full speed
+        self.best: Checkpoint | None = None  # after the best epoch since this process trains the run
+        self.saved_epochs = 0  # how many are on disk
+        self.trouble = ""  # why it cannot be saved, and therefore waits
+        self.notices: list[str] = []  # what a person should know of how it went on
 
         self._conductor = conductor
-        self._outcome: Literal["finished", "stopped", "failed"] | None = None
-        self._over = threading.Event()
-        self._paused = self._stopping = False
+        self._outcome: Outcome | None = None
+        self._over, self._kept = threading.Event(), threading.Event()
+        self._queued = self._paused = self._stopping = False
         self._steps_due = 0  # asked for one by one
         self._evaluating = False  # what follows a single step that ended an epoch
         self._next_step = 0.0  # when a paced job may go on
-        self._elapsed, self._since = 0.0, None  # a stopwatch that stands while paused
+        self._steering: dict[str, Any] = {}  # changes to make before the next step
+        self._followed = 0  # changes of the history that are made
+        self._checkpoint = checkpoint
         self._run: Run | None = None
         self._events: Iterator | None = None
         self._random: RandomState | None = None
+        self._elapsed, self._since = 0.0, None  # a stopwatch that stands while paused
         self._stepping = self._working = 0.0  # seconds spent in training steps, and in all
-        self._last_epoch = (0, 0.0)  # steps and seconds of stepping at its end
+        self._place = Place()
+        if checkpoint:
+            self._elapsed, self._stepping = checkpoint.elapsed, checkpoint.stepping
+            self._working, self._place = checkpoint.working, Place(checkpoint.epochs, checkpoint.place)
+        self._last_epoch = (self.history.steps, self._stepping)  # steps and seconds of stepping at its end
         self._checked = 0.0
 
     @property
     def status(self) -> Status:
         if self._outcome:
             return self._outcome
-        if self._paused:
+        if self._queued:
+            return "queued"
+        if self._paused or self.trouble:
             return "paused"
         return "training" if self._run else "preparing"
-
-    @property
-    def active(self) -> bool:
-        return self._outcome is None
 
     @property
     def ready(self) -> bool:
@@ -92,34 +102,13 @@ class Job:
         return self._run is not None
 
     @property
-    def total_steps(self) -> int:
-        return self.steps_per_epoch * self.recipe.epochs
-
-    @property
-    def progress(self) -> float:
-        """Share of the steps that are done."""
-        return self.history.steps / self.total_steps if self.total_steps else 0.0
-
-    @property
-    def epoch(self) -> int:
-        """The epoch of the last step, from 1; 0 before the first."""
-        return math.ceil(self.history.steps / self.steps_per_epoch) if self.steps_per_epoch else 0
-
-    @property
     def elapsed(self) -> float:
-        """Seconds on the clock, pauses left out."""
         since = self._since
         return self._elapsed + (time.monotonic() - since if since else 0.0)
 
     @property
-    def remaining(self) -> float | None:
-        """Seconds to go at the speed so far; None before there is one."""
-        return self.elapsed * (1 / self.progress - 1) if self.progress and self.active else None
-
-    @property
-    def steps_per_second(self) -> float:
-        """Training steps over the time spent training them; evaluation, pauses and other jobs left out."""
-        return self.history.steps / self._stepping if self._stepping else 0.0
+    def stepping(self) -> float:
+        return self._stepping
 
     def pause(self) -> None:
         self._change(_paused=True)
@@ -137,7 +126,17 @@ class Job:
 
     def set_pace(self, pace: float | None) -> None:
         """Steps a second at most, or None for full speed."""
-        self._change(pace=pace, _next_step=0.0)
+        noted = {PACE: pace} if self.ready and pace != self.pace else {}
+        self._change(pace=pace, _next_step=0.0, _steering=self._steering | noted)
+
+    def steer(self, changes: Mapping[str, Any]) -> None:
+        """Change settings before the next step, by dotted path (`recipe.steerable` names them); each change becomes
+        part of the history. Raises SettingsError with every problem in words, and then changes nothing.
+        """
+        with self._conductor.wakeup:
+            coming = {path: value for path, value in self._steering.items() if path != PACE}
+            steered(self, coming | changes)
+            self._change(_steering=self._steering | changes)
 
     def ask(self, function: Callable[[Run], Any]) -> Future:
         """Have `function(run)` called between two steps, in eval and inference mode and without touching the run's
@@ -170,16 +169,27 @@ class Job:
     # From here on: for the conductor's thread.
 
     def _may_go_on(self) -> bool:
-        if self._stopping or not self.active or not self._run:
+        if self._stopping or not self.active or not self._run or self.trouble:
             return False
         return (self._steps_due > 0 or self._evaluating) if self._paused else self._next_step <= time.monotonic()
 
     def _begin(self, data: Dataset) -> None:
         self.steps_per_epoch = self.recipe.steps_per_epoch(len(data.train))
+        self.offset = self.history.steps - self._place.epochs * self.steps_per_epoch - self._place.steps
         self.targets = data.validation.targets.cpu().numpy()
         run = build(self.recipe, data)
-        self._random, self._events, self._run = RandomState(self.recipe.device), train(run), run
+        self._random = RandomState(self.recipe.device)
+        if self._checkpoint:
+            try:
+                self._random, _ = restore(run, self._checkpoint)
+            except CheckpointError as error:
+                raise StoreError(f"Run {self.number} cannot go on from its checkpoint: {error}.") from error
+            self._checkpoint = None
+        self._followed = sum(change.step <= self.history.steps for change in self.history.changes)
+        self._events, self._run = train(run, self._place), run
         self._watch()
+        if reason := self.recipe.stop.after_epoch(self.history.epochs):  # it was interrupted just then
+            self._end("finished", reason=reason)
 
     def _answer(self, function: Callable[[Run], Any]) -> Any:
         before = RandomState(self.recipe.device)
@@ -196,6 +206,7 @@ class Job:
         self._random.restore()
         try:
             while self._may_go_on():
+                self._follow_changes()
                 self._advance()
                 if interrupted() or time.monotonic() >= end:
                     break
@@ -206,12 +217,35 @@ class Job:
             self._random.save()
         if time.monotonic() - self._checked > CHECK:
             self._look()
+        if self.active and (reason := self.recipe.stop.out_of_time(self.elapsed)):
+            self._end("finished", reason=reason)
+
+    def _take_changes(self) -> None:
+        """Make the changes that were asked for."""
+        with self._conductor.wakeup:
+            changes, self._steering = self._steering, {}
+        self.history.change(changes)
+        self._followed = min(self._followed, sum(change.step < self.history.steps for change in self.history.changes))
+        self._follow_changes()
+        self._save()
+
+    def _follow_changes(self) -> None:
+        """Train by what the history says of this step: of changes just made, and of those that a run repeats which goes
+        on from an earlier place.
+        """
+        coming = self.history.changes[self._followed :]
+        if coming and coming[0].step <= self.history.steps:
+            due = [change for change in coming if change.step <= self.history.steps]
+            self._followed += len(due)
+            self.pace = next((change.value for change in reversed(due) if change.setting == PACE), self.pace)
+            self.recipe = self.recipe_at(self.history.steps)
+            steer_run(self._run, self.recipe)
 
     def _advance(self) -> None:
         """From one yield of the loop to the next."""
         start, standing = time.perf_counter(), self._since is None
         event = next(self._events)
-        last = isinstance(event, Step) and (self.history.steps + 1) % self.steps_per_epoch == 0
+        last = isinstance(event, Step) and self._place.steps + 1 == self.steps_per_epoch
         if last and self.recipe.device == "cuda":
             torch.cuda.synchronize()  # or the epoch's training would be billed to its evaluation
         spent = time.perf_counter() - start
@@ -221,17 +255,19 @@ class Job:
         if isinstance(event, Step):
             self._stepping += spent
             self.history.add_step(event.loss)
+            self._place = Place(self._place.epochs, self._place.steps + 1)
             if self._steps_due:
                 self._steps_due -= 1
                 self._evaluating = last
             if self.pace:
                 self._next_step = max(self._next_step + 1 / self.pace, time.monotonic())
         elif isinstance(event, EpochEnd):
+            self._place = Place(event.epoch)
             self._record(event)
             self._evaluating = self._evaluating and event.epoch == self.recipe.epochs  # the last goes on to the end
 
     def _record(self, end: EpochEnd) -> None:
-        steps, stepping = self._last_epoch
+        steps, stepping = self.history.steps - self._last_epoch[0], self._stepping - self._last_epoch[1]
         self._last_epoch = (self.history.steps, self._stepping)
         row = Epoch(
             epoch=end.epoch,
@@ -242,29 +278,48 @@ class Job:
             val_accuracy=end.validation.accuracy,
             lr=end.lr,
             seconds=self._working,
-            steps_per_second=(self.history.steps - steps) / (self._stepping - stepping),
+            steps_per_second=steps / stepping if stepping else 0.0,
         )
         self.predicted = end.validation.predicted
         self.history.add_epoch(row)
-        if not math.isfinite(row.train_loss + row.val_loss):
+        if self.recipe.stop.not_a_number and not math.isfinite(row.train_loss + row.val_loss):
             self._look()
             raise DivergenceError(self.history.steps, row.lr)
+        self._random.save()
+        checkpoint = self._capture()
+        if row is self.history.best:
+            self.best = checkpoint
+        self._save(checkpoint)
+        if reason := self.recipe.stop.after_epoch(self.history.epochs):
+            self._end("finished", reason=reason)
+
+    def _capture(self) -> Checkpoint:
+        clocks = {"elapsed": self.elapsed, "stepping": self._stepping, "working": self._working}
+        return capture(self._run, self._random, *self._place, step=self.history.steps, **clocks)
+
+    def _save(self, checkpoint: Checkpoint | None = None) -> None:
+        if self._conductor.saver:
+            self._conductor.saver.save(self, checkpoint)
 
     def _look(self) -> None:
         """Raise DivergenceError when a loss is not a number; reads the losses that wait."""
         self._checked = time.monotonic()
         self.history.settle()
-        if self.history.first_bad_step is not None:
+        if self.history.first_bad_step is not None and self.recipe.stop.not_a_number:
             raise DivergenceError(self.history.first_bad_step, self._run.optimizer.param_groups[0]["lr"])
 
-    def _end(self, outcome: Literal["finished", "stopped", "failed"], failure: Failure | None = None) -> None:
+    def _end(self, outcome: Outcome, failure: Failure | None = None, reason: str = "") -> None:
         if not self.active:
             return
         if self._events:
             self._events.close()
         self.history.settle()
-        self.failure, self._outcome, self._events = failure, outcome, None
+        # What a failed run held last is of no use; another's epoch in hand is.
+        place = self._capture() if self._run and self._place.steps and outcome != "failed" else None
+        self.failure, self.reason, self._events = failure, reason, None
+        self._outcome = outcome
         self._watch()
+        self._save(place)
         self._over.set()
 
 
@@ -278,6 +333,30 @@ class DivergenceError(ArithmeticError):
         )
 
 
+def steered(record: Record, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe of a run that has begun, with changes. Raises SettingsError with every problem in words."""
+    recipe = steer(record.recipe, changes)
+    if recipe.epochs < record.epoch:
+        told = f"epochs is {recipe.epochs}, but epoch {record.epoch} has begun; the nearest is {record.epoch}."
+        raise SettingsError([Problem("epochs", told)])
+    return recipe
+
+
+def branch_problems(parent: Recipe, epoch: int, recipe: Recipe) -> list[Problem]:
+    """What keeps a recipe from going on with the weights that another one had after an epoch."""
+    problems = recipe.problems()
+    if not problems and not fits(parent, recipe):
+        told = (
+            "A branch goes on with the weights of its parent, so the network must be the same: leave the layers' sizes "
+            "and the number of outputs as they are (activation and dropout may change)."
+        )
+        problems.append(Problem("model", told))
+    if recipe.epochs <= epoch:
+        told = f"epochs is {recipe.epochs}, but the branch begins after epoch {epoch}; the nearest is {epoch + 1}."
+        problems.append(Problem("epochs", told))
+    return problems
+
+
 class Conductor:
     """Trains jobs on a thread of its own, which starts with the first one.
 
@@ -285,13 +364,18 @@ class Conductor:
     thread can swap them.
     """
 
-    def __init__(self, threads: int | None = None):
-        """`threads`: how many cores a step's arithmetic may use; half of them by default.
+    def __init__(self, threads: int | None = None, store: Store | None = None, at_once: int | None = None):
+        """`threads`: how many cores a step's arithmetic may use; half of them by default. `store`: where runs are kept;
+        without one, they are gone with the process. `at_once`: see `set_at_once`.
 
         The other half is for the server and the browser: threads that share a step wait for the slowest of them, and
         beside a busy neighbour each step then takes many times as long.
         """
         self.jobs: list[Job] = []
+        self.queue: list[list[Job]] = []  # runs and races that wait their turn, the next one first
+        self.at_once = at_once
+        self.store = store
+        self.saver = Saver(store, self._saved) if store else None
         self.wakeup = threading.Condition()
         self._threads = threads or max(1, (os.cpu_count() or 1) // 2)
         self._arrived: deque[tuple[Job, Dataset]] = deque()
@@ -300,8 +384,8 @@ class Conductor:
         self._closing = False
 
     def submit(self, name: str, recipe: Recipe, *, pace: float | None = None, paused: bool = False) -> Job:
-        """Start a job. Raises SettingsError for a recipe that has problems."""
-        return self._start([(name, recipe)], None, pace, paused)[0]
+        """Start a job. Raises SettingsError for a recipe that has problems, StoreError when it cannot be kept."""
+        return self._start([(name, recipe)], pace, paused)[0]
 
     def race(
         self, contestants: Sequence[tuple[str, Recipe]], *, pace: float | None = None, paused: bool = False
@@ -310,7 +394,62 @@ class Conductor:
 
         Raises SettingsError for recipes that have problems, before any starts.
         """
-        return self._start(contestants, next(_races), pace, paused)
+        return self._start(contestants, pace, paused, race=True)
+
+    def resume(self, number: int, changes: Mapping[str, Any] | None = None, *, paused: bool = False) -> Job:
+        """Let a run of the store go on where it was left, to the bit; `changes` are made there (`Job.steer`).
+
+        Raises StoreError when it cannot go on, SettingsError for changes that are none.
+        """
+        before = next((job for job in self.jobs if job.number == number), None)
+        if before and not before.active:
+            before._kept.wait(10)
+        self._store_or_tell().hold(number)
+        try:
+            job = self._continued(number, dict(changes or {}))
+        except BaseException:
+            self.store.release(number)
+            raise
+        with self.wakeup:
+            if before:
+                self.jobs.remove(before)
+        self._enqueue([job], paused)
+        return job
+
+    def branch(
+        self, number: int, epoch: int, name: str, recipe: Recipe, *, pace: float | None = None, paused: bool = False
+    ) -> Job:
+        """Start a run with this recipe from the weights that a run of the store had after an epoch.
+
+        Raises SettingsError for a recipe that has problems or another network, StoreError when there is no such run or
+        no checkpoint of that epoch.
+        """
+        parent = self._store_or_tell().open(number)
+        checkpoint = self.store.checkpoint(number, epoch)
+        if problems := branch_problems(parent.recipe_at(checkpoint.step), epoch, recipe):
+            raise SettingsError(problems)
+        history = parent.history.until(checkpoint.step)
+        history.changes = [change for change in history.changes if change.step < checkpoint.step]
+        branch = Branch(number, epoch, checkpoint.step)
+        job = Job(self, name, recipe, None, pace, checkpoint, history=history, branch=branch)
+        self._enter(job)
+        self._enqueue([job], paused)
+        self.saver.save(job, checkpoint)
+        return job
+
+    def move(self, job: Job, places: int) -> None:
+        """Move a queued job, with those of its race, towards the front (negative) or the back of the queue."""
+        with self.wakeup:
+            place = next((place for place, jobs in enumerate(self.queue) if job in jobs), None)
+            if place is not None:
+                jobs = self.queue.pop(place)
+                self.queue.insert(max(0, place + places), jobs)
+
+    def set_at_once(self, at_once: int | None) -> None:
+        """How many runs, or races, may be under way at a time; the others wait in `queue`. None is any number."""
+        with self.wakeup:
+            self.at_once = at_once
+            self._admit()
 
     def ask(self, job: Job, function: Callable[[Run], Any]) -> Future:
         future: Future = Future()
@@ -330,26 +469,90 @@ class Conductor:
         if self._thread:
             self._thread.join()
         for job in self.jobs:
-            job._end("stopped")
+            job._end("interrupted" if self.store else "stopped")
         for _, _, future in self._questions:
             future.cancel()
+        if self.saver:
+            self.saver.close()
 
-    def _start(self, contestants, race, pace, paused) -> list[Job]:
+    def _start(self, contestants, pace, paused, race=False) -> list[Job]:
         if problems := [problem for _, recipe in contestants for problem in recipe.problems()]:
             raise SettingsError(problems)
+        started = [Job(self, name, recipe, None, pace) for name, recipe in contestants]
+        for job in started:
+            self._enter(job)
+            job.race = started[0].number if race else None
+        self._enqueue(started, paused)
+        return started
+
+    def _enter(self, job: Job) -> None:
+        """Give a new job its number in the store, if there is one."""
+        if self.store:
+            job.number = self.store.create(job)
+            self.store.hold(job.number)
+
+    def _continued(self, number: int, changes: dict[str, Any]) -> Job:
+        stored = self.store.open(number)
+        checkpoint, passed = self.store.latest(stored)
+        if checkpoint is None and (passed or stored.branch):
+            raise StoreError(" ".join([f"Run {number} cannot go on: it has no checkpoint that can be used.", *passed]))
+        history = stored.history.until(checkpoint.step if checkpoint else 0)
+        pace = next((c.value for c in reversed(history.changes) if c.setting == PACE and c.step <= history.steps), None)
+        known = {name: getattr(stored, name) for name in ("number", "branch", "created", "steps_per_epoch", "offset")}
+        job = Job(self, stored.name, stored.first_recipe, None, pace, checkpoint, history=history, **known)
+        job.notices = passed
+        if changes:
+            steered(job, changes)
+            history.change(changes)
+            job.recipe = job.recipe_at(history.steps)
+        if stored.status == "finished":
+            done, stop = checkpoint.epochs if checkpoint else 0, job.recipe.stop
+            if done >= job.recipe.epochs:
+                raise StoreError(f"Run {number} has done all its {done} epochs; to go on, give it more of them.")
+            if reason := stop.after_epoch(history.epochs) or stop.out_of_time(job.elapsed):
+                raise StoreError(f"Run {number} has ended: {reason}; to go on, change that rule.")
+        self.store.rewind(number, history.steps)
+        return job
+
+    def _enqueue(self, jobs: list[Job], paused: bool) -> None:
         if self._closing:
             raise RuntimeError("This conductor is closed.")
-        started = [Job(self, name, recipe, race, pace) for name, recipe in contestants]
-        for job in started:
-            job._paused = paused
         with self.wakeup:
-            self.jobs.extend(started)
+            for job in jobs:
+                job._queued, job._paused = True, paused
+            self.jobs.extend(jobs)
+            self.queue.append(jobs)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="conductor", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)  # a thread inside PyTorch must not outlive the interpreter
-        threading.Thread(target=self._load, args=(started,), name="loading", daemon=True).start()
-        return started
+            self._admit()
+        for job in jobs:
+            job._save()
+
+    def _admit(self) -> None:
+        """Let those begin whose turn it is."""
+        self.queue = [waiting for jobs in self.queue if (waiting := [job for job in jobs if job.active])]
+        under_way = {job.race or job.number for job in self.jobs if job.active and not job._queued}
+        while self.queue and (self.at_once is None or len(under_way) < self.at_once):
+            jobs = self.queue.pop(0)
+            under_way.add(jobs[0].race or jobs[0].number)
+            for job in jobs:
+                job._queued = False
+            threading.Thread(target=self._load, args=(jobs,), name="loading", daemon=True).start()
+
+    def _store_or_tell(self) -> Store:
+        if not self.store:
+            raise StoreError("Runs are not kept here, so none can go on or branch.")
+        return self.store
+
+    def _saved(self, job: Job, epochs: int, trouble: str, done: bool) -> None:
+        with self.wakeup:
+            job.saved_epochs, job.trouble = epochs if not trouble else job.saved_epochs, trouble
+            job._watch()
+            self.wakeup.notify()
+        if done:
+            job._kept.set()
 
     def _load(self, jobs: Sequence[Job]) -> None:
         import sklearn.metrics  # noqa: F401 - slow; on the training thread it would stall the first evaluation
@@ -375,6 +578,9 @@ class Conductor:
                 job, data = self._arrived.popleft()
                 if job.active:  # not stopped while its data were on their way
                     self._guarded(job, job._begin, data)
+            for job in self.jobs:
+                if job._steering and job._run and job.active:
+                    self._guarded(job, job._take_changes)
             while self._questions:
                 job, function, future = self._questions.popleft()
                 _settle(future, job._answer, function)
@@ -383,6 +589,9 @@ class Conductor:
             for job in self.jobs:
                 if job._stopping:
                     job._end("stopped")
+            if self.queue:
+                with self.wakeup:
+                    self._admit()
 
     def _guarded(self, job: Job, function: Callable, *arguments: Any) -> None:
         try:
@@ -391,7 +600,7 @@ class Conductor:
             self._fail(job, error)
 
     def _fail(self, job: Job, error: Exception) -> None:
-        told = isinstance(error, DataError | DivergenceError)  # sentences of our own
+        told = isinstance(error, DataError | DivergenceError | StoreError)  # sentences of our own
         text = str(error) if told else f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
         with self.wakeup:
             job._end("failed", Failure(text, "" if told else "".join(traceback.format_exception(error))))
@@ -402,7 +611,8 @@ class Conductor:
         return bool(self._closing or stopping or self._interrupted() or self._runnable())
 
     def _interrupted(self) -> bool:
-        return bool(self._questions or self._arrived)
+        steering = any(job._steering and job._run and job.active for job in self.jobs)
+        return bool(self._questions or self._arrived or steering)
 
     def _idle(self) -> float | None:
         """Seconds until a paced job may go on; None when only a change can bring work."""

@@ -49,6 +49,13 @@ class Optimizer(Settings):
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         raise NotImplementedError
 
+    def steer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Make an optimizer of this kind go on with these settings; its memory of the gradients stays."""
+        settings = self.build([torch.zeros(1)]).param_groups[0]
+        del settings["params"]
+        for group in optimizer.param_groups:
+            group.update(settings)
+
 
 class SGD(Optimizer):
     """Steps down the slope that keep some of their speed (momentum): simple, and hard to beat when well tuned."""
@@ -192,6 +199,12 @@ class RMSprop(Optimizer):
 
     def build(self, parameters):
         return torch.optim.RMSprop(parameters, **self.model_dump(exclude={"kind"}))
+
+    def steer(self, optimizer):
+        super().steer(optimizer)
+        for parameter, state in optimizer.state.items():  # PyTorch makes the buffer at the first step or never
+            if self.momentum and "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 class Adadelta(Optimizer):

@@ -7,8 +7,8 @@ budget (see `architectures.initialise`, `training.batches`, `Conductor.race`).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlcore.jobs import Job
 from dlcore.recipe import Recipe, change
+from dlcore.records import Record
 from dlcore.settings import Problem, SettingsError
 
 MOST = 8
@@ -39,19 +39,19 @@ def contestants(base: Recipe, field: Sequence[tuple[str, Mapping[str, Any]]]) ->
     return found
 
 
-def ranking(jobs: Sequence[Job]) -> list[Job]:
+def ranking(jobs: Sequence[Record]) -> list[Record]:
     """Best first, by the last epoch's validation accuracy (loss decides ties, and alone in regression); whoever
     failed comes last.
     """
 
-    def merit(job: Job) -> tuple:
+    def merit(job: Record) -> tuple:
         last = job.history.epochs[-1] if job.history.epochs else None
         return (job.status == "failed", last is None, last and (-(last.val_accuracy or 0), last.val_loss), job.number)
 
     return sorted(jobs, key=merit)
 
 
-def verdict(jobs: Sequence[Job]) -> str:
+def verdict(jobs: Sequence[Record]) -> str:
     """What a finished race has shown, in plain words."""
     order = ranking(jobs)
     racing = [job for job in order if job.history.epochs and job.status != "failed"]
@@ -67,19 +67,19 @@ def verdict(jobs: Sequence[Job]) -> str:
     return " ".join([*words, *left])
 
 
-def _result(job: Job) -> str:
+def _result(job: Record) -> str:
     last = job.history.epochs[-1]
     if last.val_accuracy is None:
         return f"validation loss {last.val_loss:.4g}"
     return f"{last.val_accuracy:.1%} of the validation samples right"
 
 
-def _epochs(job: Job) -> str:
+def _epochs(job: Record) -> str:
     count = len(job.history.epochs)
     return f"{count} epoch{'s' if count != 1 else ''}"
 
 
-def _compare(first: Job, second: Job) -> str:
+def _compare(first: Record, second: Record) -> str:
     """How far ahead the first is, and whether chance could have done it.
 
     Two classifiers that were asked the same samples: McNemar's exact test, which looks at those samples alone that
@@ -102,7 +102,7 @@ def _compare(first: Job, second: Job) -> str:
     return f"{text}. {alone}; chance would hardly do that ({'<0.1%' if chance < 0.001 else f'{chance:.1%}'})."
 
 
-def _quickest(racing: Sequence[Job]) -> str:
+def _quickest(racing: Sequence[Record]) -> str:
     """Who was first within a point of the best accuracy, in epochs."""
     if any(job.history.epochs[-1].val_accuracy is None for job in racing) or len(racing) < 2:
         return ""

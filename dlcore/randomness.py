@@ -21,22 +21,23 @@ def generator(seed: int, *names: object) -> torch.Generator:
 
 
 class RandomState:
-    """The states of the default generators that a run on `device` draws from."""
+    """The states of the default generators that a run on `device` draws from: those of now, or those given."""
 
-    def __init__(self, device: str):
+    def __init__(self, device: str, states: dict[str, torch.Tensor] | None = None):
         self._device = device
         self.save()
+        self.states |= states or {}  # by device
 
     def save(self) -> None:
-        self._cpu = torch.get_rng_state()
+        self.states = {"cpu": torch.get_rng_state()}
         if self._device == "cuda":
-            self._accelerator = torch.cuda.get_rng_state()
+            self.states["cuda"] = torch.cuda.get_rng_state()
         elif self._device == "mps":
-            self._accelerator = torch.mps.get_rng_state()
+            self.states["mps"] = torch.mps.get_rng_state()
 
     def restore(self) -> None:
-        torch.set_rng_state(self._cpu)
+        torch.set_rng_state(self.states["cpu"])
         if self._device == "cuda":
-            torch.cuda.set_rng_state(self._accelerator)
+            torch.cuda.set_rng_state(self.states["cuda"])
         elif self._device == "mps":
-            torch.mps.set_rng_state(self._accelerator)
+            torch.mps.set_rng_state(self.states["mps"])

@@ -16,7 +16,19 @@ from dlcore.datasets import Data, Mnist5k
 from dlcore.losses import CrossEntropy, Loss
 from dlcore.optimizers import Adam, Optimizer
 from dlcore.schedules import Constant, Schedule
-from dlcore.settings import Problem, Settings, SettingsError, family_of, one_of, parse, show
+from dlcore.settings import Problem, Settings, SettingsError, did_you_mean, family_of, one_of, parse, show
+from dlcore.stopping import Stopping
+
+# What may change while a run trains: nothing that its weights or its place among the batches hang on.
+STEERABLE = (
+    "optimizer.lr",
+    "optimizer.momentum",
+    "optimizer.beta1",  # the momentum of Adam and its kin
+    "optimizer.weight_decay",
+    "model.dropout",
+    "epochs",
+    *(f"stop.{name}" for name in Stopping.model_fields),
+)
 
 
 class Recipe(Settings):
@@ -38,6 +50,9 @@ class Recipe(Settings):
     batch_size: Annotated[int, Field(ge=1, le=1000000)] | Literal["all"] = Field(
         64, title="Batch size", description="Samples averaged in one step; all of them is plain gradient descent."
     )
+    stop: Stopping = Field(
+        Stopping(), title="Ending early", description="Rules that end the run before its last epoch."
+    )
     seed: int = Field(
         0, ge=0, le=2**31, title="Seed", description="Decides everything random: the same seed, the same run."
     )
@@ -56,6 +71,7 @@ class Recipe(Settings):
             *self.model.problems(self.data, size),
             *self.optimizer.problems(),
             *self.augmentation.problems(self.data.shape, self.data.kind),
+            *self.stop.problems(self.data),
         ]
         if self.device not in devices.available():
             here = ", ".join(devices.available())
@@ -101,6 +117,33 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         short = isinstance(value, str) and _is_choice(settings, path)  # `optimizer=sgd` means its kind
         place[name] = {"kind": value} if short else copy.deepcopy(value)
     return read(json.dumps(settings))
+
+
+def steerable(recipe: Recipe) -> list[str]:
+    """The settings of this recipe that may change while it trains, by dotted path."""
+    return [path for path in STEERABLE if value_at(recipe, path) is not None]
+
+
+def steer(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with changes made while it trains. Raises SettingsError for a setting that is fixed by then."""
+    known = steerable(recipe)
+    problems = [
+        Problem(path, f"{path} cannot change once a run has begun; what can: {', '.join(known)}{nearest}")
+        for path in changes
+        if path not in known
+        for nearest in [did_you_mean(path, known) or "."]
+    ]
+    if problems:
+        raise SettingsError(problems)
+    return change(recipe, changes)
+
+
+def value_at(recipe: Recipe, path: str) -> Any:
+    """The setting at a dotted path; None where the recipe has none."""
+    value: Any = recipe
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
 
 
 def _is_choice(settings: dict, path: str) -> bool:

@@ -48,11 +48,18 @@ class EpochEnd(NamedTuple):
     lr: float  # of the epoch's last step
 
 
-@dataclass(frozen=True, eq=False)
+class Place(NamedTuple):
+    """How far a run is: whole epochs, evaluation included, and steps of the epoch after them."""
+
+    epochs: int = 0
+    steps: int = 0
+
+
+@dataclass(eq=False)
 class Run:
     """What trains: a recipe with its data, network and optimizer. Belongs to the thread that trains it."""
 
-    recipe: Recipe
+    recipe: Recipe  # as it is now: `steer` may change it between two steps
     data: Dataset
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -76,13 +83,24 @@ def build(recipe: Recipe, data: Dataset) -> Run:
     return Run(recipe, data, model, recipe.optimizer.build(model.parameters()))
 
 
-def train(run: Run) -> Iterator[Step | Evaluating | EpochEnd]:
+def steer(run: Run, recipe: Recipe) -> None:
+    """Go on with other settings, among those that `recipe.steerable` names."""
+    run.recipe = recipe
+    recipe.optimizer.steer(run.optimizer)
+    for module in run.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = recipe.model.dropout
+
+
+def train(run: Run, start: Place = Place()) -> Iterator[Step | Evaluating | EpochEnd]:  # noqa: B008 - immutable
     """The loop. Between two yields lies at most one batch; gradients survive the yield."""
-    recipe, model, optimizer, per_epoch = run.recipe, run.model, run.optimizer, run.steps_per_epoch
+    model, optimizer, per_epoch = run.model, run.optimizer, run.steps_per_epoch
     sample = Split(*(part[: len(run.data.validation)] for part in (run.data.train.inputs, run.data.train.targets)))
-    step = 0
-    for epoch in range(1, recipe.epochs + 1):
-        for inputs, targets in batches(run, epoch):
+    epoch, done = start
+    while epoch < run.recipe.epochs:
+        epoch += 1
+        for step, (inputs, targets) in enumerate(batches(run, epoch, done), (epoch - 1) * per_epoch + done):
+            recipe = run.recipe
             factor = recipe.schedule.factor(step, recipe.epochs * per_epoch, per_epoch)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.optimizer.lr * factor
@@ -93,20 +111,23 @@ def train(run: Run) -> Iterator[Step | Evaluating | EpochEnd]:
                 loss = recipe.loss.of(model(pictures), targets)
             loss.backward()
             optimizer.step()
-            step += 1
             yield Step(epoch, loss.detach())
+        done = 0
         scores = yield from evaluate(run, sample)
         validation = yield from evaluate(run, run.data.validation)
         yield EpochEnd(epoch, scores, validation, optimizer.param_groups[0]["lr"])
 
 
-def batches(run: Run, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """An epoch's batches; their order follows from the seed and the epoch alone, whatever the network draws."""
+def batches(run: Run, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """An epoch's batches after the first `skip`; their order follows from the seed and the epoch alone, whatever the
+    network draws.
+    """
     train, size = run.data.train, run.recipe.batch_size
     if size == "all" or size >= len(train):
-        yield train.inputs, train.targets
+        if not skip:
+            yield train.inputs, train.targets
         return
-    order = torch.randperm(len(train), generator=generator(run.recipe.seed, "order", epoch))
+    order = torch.randperm(len(train), generator=generator(run.recipe.seed, "order", epoch))[skip * size :]
     for block in order.to(train.inputs.device).split(size * BLOCK):
         yield from zip(train.inputs[block].split(size), train.targets[block].split(size), strict=True)
 
@@ -140,9 +161,13 @@ def answers(run: Run, outputs: Tensor) -> Tensor:
     return run.recipe.loss.probabilities(outputs).argmax(1) if run.recipe.data.classes else outputs
 
 
-def predict(run: Run, raw: Tensor) -> Tensor:
-    """Raw inputs (N, *shape) to class probabilities (N, classes), or values (N, 1) for regression; on the CPU."""
+def predict(run: Run, raw: Tensor, weights: dict[str, Tensor] | None = None) -> Tensor:
+    """Raw inputs (N, *shape) to class probabilities (N, classes), or values (N, 1) for regression; on the CPU.
+
+    `weights`: a state dict to answer with, in place of the network's own.
+    """
     run.model.eval()
+    own = {name: value.to(run.recipe.device) for name, value in (weights or {}).items()}
     with torch.inference_mode(), run.precision():
-        outputs = run.model(run.data.normalise(raw)).float()
+        outputs = torch.func.functional_call(run.model, own, run.data.normalise(raw)).float()
         return (run.recipe.loss.probabilities(outputs) if run.recipe.data.classes else outputs).cpu()

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -11,3 +12,4 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="dlcore-tests-", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     os.environ["DLCORE_DATA"] = folder.name
+    os.environ["DLCORE_RUNS"] = str(Path(folder.name) / "runs")

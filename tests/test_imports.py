@@ -15,9 +15,12 @@ INTERFACE = [*PAGES, *ROOT.glob("dashboard.py")]
 # From the bottom up; a module may import what stands below it, itself or through others.
 LAYERS = [
     {"settings"},
-    {"datasets", "architectures", "activations", "losses", "optimizers", "schedules", "augmentation"},
+    {"datasets", "architectures", "activations", "losses", "optimizers", "schedules", "augmentation", "stopping"},
     {"recipe"},
-    {"training"},
+    {"training", "records"},
+    {"checkpoints"},
+    {"store"},
+    {"saving"},
     {"jobs"},
 ]
 ALONE = {"history", "drawing"}  # import nothing of dlcore

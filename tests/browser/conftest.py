@@ -97,7 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "streamlit", "run", ROOT / "dashboard.py", "--server.headless=true"]
     command += ["--server.address=127.0.0.1", f"--server.port={port}", "--logger.enableRich=false"]
-    environment = os.environ | {"DLCORE_DATA": str(folder / "data")}
+    environment = os.environ | {"DLCORE_DATA": str(folder / "data"), "DLCORE_RUNS": str(folder / "runs")}
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:

@@ -1,0 +1,162 @@
+"""Records: what is known of a run, whether it trains in this process (`jobs.Job`) or is read from the store."""
+
+import importlib.metadata
+import math
+import platform
+import time
+import unicodedata
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+
+from dlcore.history import History
+from dlcore.recipe import Recipe, steer
+from dlcore.settings import Problem, SettingsError
+
+Status = Literal["queued", "preparing", "training", "paused", "finished", "stopped", "failed", "interrupted"]
+PACE = "pace"  # what a change of the pace is filed under
+ACTIVE: tuple[Status, ...] = ("queued", "preparing", "training", "paused")
+LONGEST_NAME, LONGEST_NOTE, MOST_TAGS, LONGEST_TAG = 100, 10_000, 20, 40
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run failed: a sentence for people, and the traceback behind it (none when the sentence says it all)."""
+
+    text: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Where a run left its parent."""
+
+    parent: int  # the parent's number
+    epoch: int
+    step: int
+
+
+@dataclass(eq=False)
+class Record:
+    """A run as it is known. Its number names it, and gives it its colour on every page."""
+
+    status: ClassVar[Status]
+    elapsed: ClassVar[float]  # seconds on the clock, pauses left out
+    stepping: ClassVar[float]  # seconds spent in training steps
+
+    number: int
+    name: str
+    first_recipe: Recipe  # as it began, before any change on the way
+    history: History = field(default_factory=History)
+    reason: str = ""  # why it ended before its last epoch, as part of a sentence
+    failure: Failure | None = None
+    race: int | None = None  # the same for all contestants
+    branch: Branch | None = None
+    steps_per_epoch: int = 0  # 0 until the data are there
+    offset: int = 0  # steps of the history that epochs of this length do not explain: a parent's, of another batch size
+    created: float = field(default_factory=time.time)  # seconds since 1970
+
+    def __post_init__(self):
+        self.recipe = self.recipe_at(self.history.steps)  # as it is now
+
+    def recipe_at(self, step: int) -> Recipe:
+        """As it was after so many steps, changes made there included."""
+        start = self.branch.step if self.branch else 0  # what its parent changed before is in its first recipe
+        made = [change for change in self.history.changes if start <= change.step <= step]
+        changes = {change.setting: change.value for change in made if change.setting != PACE}
+        return steer(self.first_recipe, changes) if changes else self.first_recipe
+
+    @property
+    def id(self) -> str:
+        """What the command line and the pages call it."""
+        return str(self.number)
+
+    @property
+    def active(self) -> bool:
+        return self.status in ACTIVE
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.recipe.epochs + self.offset if self.steps_per_epoch else 0
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps that are done."""
+        return self.history.steps / self.total_steps if self.total_steps else 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, from 1; 0 before the first."""
+        return math.ceil((self.history.steps - self.offset) / self.steps_per_epoch) if self.steps_per_epoch else 0
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds to go at the speed so far, or by the time budget; None before there is a speed."""
+        if not (self.active and self.progress):
+            return None
+        budget = self.recipe.stop.minutes * 60 or math.inf
+        return max(0.0, min(self.elapsed * (1 / self.progress - 1), budget - self.elapsed))
+
+    @property
+    def steps_per_second(self) -> float:
+        """Training steps over the time spent training them; evaluation, pauses and other jobs left out."""
+        return self.history.steps / self.stepping if self.stepping else 0.0
+
+
+@dataclass(eq=False, kw_only=True)
+class Stored(Record):
+    """A run as the store has it; it may be under way in another process."""
+
+    status: Status = "interrupted"
+    elapsed: float = 0.0
+    stepping: float = 0.0
+    note: str = ""
+    tags: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)  # what it ran on
+    parent_name: str = ""
+    size: int = 0  # bytes on disk
+    deleted: float | None = None  # when, in seconds since 1970
+
+
+def checked_name(text: str) -> str:
+    """A run's name. Raises SettingsError for one that is empty, too long, or not a line of text."""
+    name = text.strip()
+    if 1 <= len(name) <= LONGEST_NAME and not _unprintable(name):
+        return name
+    told = f"A run's name is one line of 1 to {LONGEST_NAME} letters; this one has {len(name):,}"
+    raise SettingsError([Problem("name", f"{told}{', some of them not printable' if _unprintable(name) else ''}.")])
+
+
+def branch_name(parent: str, epoch: int) -> str:
+    """What a branch is called unless its maker says otherwise."""
+    ending = f", from epoch {epoch}"
+    return parent[: LONGEST_NAME - len(ending)] + ending
+
+
+def checked_note(text: str) -> str:
+    if len(text) <= LONGEST_NOTE and not _unprintable(text, besides="\n\t"):
+        return text
+    told = f"A note has at most {LONGEST_NOTE:,} printable letters; this one has {len(text):,} letters."
+    raise SettingsError([Problem("note", told)])
+
+
+def checked_tags(tags: list[str]) -> tuple[str, ...]:
+    """Tags without repetition, in their order."""
+    found = tuple(dict.fromkeys(stripped for tag in tags if (stripped := tag.strip())))
+    if len(found) > MOST_TAGS or any(len(tag) > LONGEST_TAG or _unprintable(tag) for tag in found):
+        told = f"A run has at most {MOST_TAGS} tags of 1 to {LONGEST_TAG} printable letters."
+        raise SettingsError([Problem("tags", told)])
+    return found
+
+
+def _unprintable(text: str, besides: str = "") -> bool:
+    """Whether there are control characters, or halves of characters that no file can hold."""
+    return any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in besides for letter in text)
+
+
+def environment(device: str) -> dict[str, str]:
+    """What a run's numbers and speed hang on besides its recipe."""
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
+    return {"python": platform.python_version(), **versions, "system": platform.platform(terse=True), "device": name}

@@ -1,0 +1,84 @@
+"""Saving: a thread that brings the store up to date, so that training never waits for a disk.
+
+What a run measures is saved every second and within a moment of an epoch's end, with the latter its checkpoint. A disk
+that fails or is full loses nothing: what could not be saved stays in memory, and is tried again until it works.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from dlcore.checkpoints import Checkpoint, worth_keeping
+from dlcore.records import Record
+from dlcore.store import Store, StoreError
+
+GAP = 0.1  # seconds between two savings: epochs shorter than that are saved together
+EVERY = 1.0  # seconds between two savings of a run within an epoch, and between two tries
+
+
+class Saver:
+    """Saves the runs that were handed to it, until they are over and saved."""
+
+    def __init__(self, store: Store, report: Callable[[Record, int, str, bool], None]):
+        """`report(run, epochs, trouble, done)` is told after every try: how many epochs are saved, what went wrong, and
+        whether the run is over and saved for good.
+        """
+        self._store, self._report = store, report
+        self._followed: dict[Record, list[Checkpoint]] = {}  # with what is still to be saved
+        self._due: set[Record] = set()
+        self._wakeup = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="saving", daemon=True)
+        self._thread.start()
+
+    def save(self, run: Record, checkpoint: Checkpoint | None = None) -> None:
+        """Save a run soon, and follow it until it is over."""
+        with self._wakeup:
+            waiting = self._followed.setdefault(run, [])
+            if checkpoint:
+                waiting.append(checkpoint)
+                best = run.history.best.epoch if run.history.best else 0
+                wanted = worth_keeping({one.epochs for one in waiting}, best, checkpoint.size)
+                self._followed[run] = [one for one in waiting if one is checkpoint or one.epochs in wanted]
+            self._due.add(run)
+            self._wakeup.notify()
+
+    def close(self) -> None:
+        """Save what is due, trying once, and end."""
+        with self._wakeup:
+            self._closing = True
+            self._wakeup.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        all_due = time.monotonic() + EVERY
+        while not self._closing:
+            with self._wakeup:
+                self._wakeup.wait_for(lambda: self._due or self._closing, max(0.0, all_due - time.monotonic()))
+                due, self._due = self._due, set()
+                if time.monotonic() >= all_due or self._closing:
+                    due, all_due = set(self._followed), time.monotonic() + EVERY
+            for run in sorted(due, key=lambda run: run.number):
+                self._save(run)
+            with self._wakeup:
+                self._wakeup.wait_for(lambda: self._closing, GAP)
+        for run in list(self._followed):
+            self._save(run)
+
+    def _save(self, run: Record) -> None:
+        over = not run.active  # looked at first: what is read after it is complete
+        with self._wakeup:
+            waiting = self._followed[run][:]
+        epochs = len(run.history.epochs)
+        try:
+            self._store.save(run, waiting)
+        except StoreError as error:
+            self._report(run, 0, str(error), False)
+            return
+        with self._wakeup:
+            self._followed[run] = [one for one in self._followed[run] if one not in waiting]
+            done = over and not self._followed[run]
+            if done:
+                del self._followed[run]
+                self._store.release(run.number)
+        self._report(run, epochs, "", done)

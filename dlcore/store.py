@@ -1,0 +1,561 @@
+"""The store: every run on disk, below one folder.
+
+    runs/dlcore.db       SQLite: recipes, statuses, every loss and every epoch, names, notes, tags
+    runs/12/epoch-3.pt   a checkpoint of run 12 (epoch-3+20.pt: 20 steps into epoch 4)
+    runs/12/lock         held by the process that trains run 12
+
+A run has one writer, which holds its lock; any number of processes read. A lock ends with its process, however that
+ended: a run that was under way and whose lock nobody holds was interrupted. What is written is committed whole, metrics
+before the checkpoint that goes with them, so that a checkpoint never knows more than the history.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from dlcore import checkpoints
+from dlcore.checkpoints import Checkpoint, CheckpointError
+from dlcore.history import Change, Epoch, History
+from dlcore.recipe import Recipe
+from dlcore.records import ACTIVE, Branch, Failure, Record, Stored, environment
+from dlcore.settings import SettingsError, parse
+
+T = TypeVar("T")
+GRACE = 24 * 3600  # seconds that a deleted run can be brought back
+FORMAT = 1  # of a run's row; a newer one is left alone
+
+# The n-th script makes version n of n - 1; a store of any version is brought to the last one when it is opened.
+SCHEMA = (
+    """
+    CREATE TABLE runs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        format INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        note TEXT NOT NULL DEFAULT '',
+        tags TEXT NOT NULL DEFAULT '[]',
+        recipe TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        status TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        failure TEXT,
+        race INTEGER,
+        parent INTEGER, parent_epoch INTEGER, parent_step INTEGER,
+        created REAL NOT NULL,
+        steps INTEGER NOT NULL,
+        steps_per_epoch INTEGER NOT NULL,
+        "offset" INTEGER NOT NULL,
+        elapsed REAL NOT NULL,
+        stepping REAL NOT NULL,
+        last_epoch INTEGER NOT NULL,
+        best_epoch INTEGER NOT NULL,
+        size INTEGER NOT NULL DEFAULT 0,
+        deleted REAL
+    );
+    CREATE TABLE epochs (
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        epoch INTEGER NOT NULL, step INTEGER NOT NULL,
+        train_loss REAL, train_accuracy REAL, val_loss REAL, val_accuracy REAL,
+        lr REAL NOT NULL, seconds REAL NOT NULL, steps_per_second REAL NOT NULL,
+        PRIMARY KEY (run, epoch)
+    ) WITHOUT ROWID;
+    CREATE TABLE losses (  -- of every step: float32, little endian, from step "first" (0 is the first step)
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        "first" INTEGER NOT NULL,
+        "values" BLOB NOT NULL,
+        PRIMARY KEY (run, "first")
+    );
+    CREATE TABLE changes (
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        step INTEGER NOT NULL, setting TEXT NOT NULL, value TEXT NOT NULL,
+        PRIMARY KEY (run, step, setting)
+    ) WITHOUT ROWID;
+    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)
+
+# A row for the table of runs and for the command line. Accuracies are shares of 1; `created` is made readable later.
+SUMMARY = """
+    SELECT number, name, status, reason, last_epoch AS epoch, steps AS step, last.val_accuracy, last.val_loss,
+        last.train_loss, last.seconds, best_epoch, best.val_accuracy AS best_val_accuracy,
+        best.val_loss AS best_val_loss, created, elapsed, tags, note, race, parent, parent_epoch, size,
+        json_extract(recipe, '$.data.kind') AS data, json_extract(recipe, '$.model.kind') AS model,
+        json_extract(recipe, '$.optimizer.kind') AS optimizer, json_extract(recipe, '$.optimizer.lr') AS lr,
+        coalesce((SELECT value FROM changes WHERE run = number AND setting = 'epochs' ORDER BY step DESC LIMIT 1),
+            json_extract(recipe, '$.epochs')) AS epochs
+    FROM runs
+    LEFT JOIN epochs AS last ON last.run = number AND last.epoch = last_epoch
+    LEFT JOIN epochs AS best ON best.run = number AND best.epoch = best_epoch
+"""
+
+
+class StoreError(Exception):
+    """The store cannot do this; the text is one sentence for people."""
+
+
+class Kept(NamedTuple):
+    """A checkpoint on disk."""
+
+    epoch: int  # whole epochs done
+    place: int  # steps done of the one after
+    file: Path
+
+
+def runs_root() -> Path:
+    """Where runs are kept: `runs/` below the working directory, unless DLCORE_RUNS says otherwise."""
+    return Path(os.environ.get("DLCORE_RUNS") or "runs")
+
+
+class Store:
+    """The runs below a folder. Safe to use from any thread; methods raise StoreError."""
+
+    def __init__(self, root: Path | None = None):
+        """Opens the store, or makes it. One that cannot be written is opened to read (`problem` says why); raises
+        StoreError when that cannot be either. A damaged database is set aside (`problem` says where).
+        """
+        self.root = (root or runs_root()).absolute()
+        self.problem = ""
+        self.writable = True
+        self._file = self.root / "dlcore.db"
+        self._lock = threading.RLock()
+        self._locks: dict[int, FileLock] = {}
+        with self._lock, self._told():
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+                self._open()
+            except (OSError, sqlite3.Error) as error:
+                if _damaged(error):
+                    self._set_aside(error)
+                elif self._file.exists():
+                    self._open_to_read(error)
+                else:
+                    raise
+        if self.writable:
+            self.purge()
+
+    def close(self) -> None:
+        with self._lock:
+            for number in list(self._locks):
+                self.release(number)
+            self._connection.close()
+
+    # Reading
+
+    def rows(self, deleted: bool = False) -> list[dict]:
+        """A row a run, newest first: what a table of runs shows."""
+        where = f"WHERE deleted IS {'NOT ' if deleted else ''}NULL ORDER BY number DESC"
+        rows = self._do(lambda db: db.execute(f"{SUMMARY} {where}").fetchall())
+        return [self._summary(row) for row in rows]
+
+    def numbers(self) -> list[int]:
+        """Of all runs that are not deleted, oldest first."""
+        rows = self._do(lambda db: db.execute("SELECT number FROM runs WHERE deleted IS NULL ORDER BY number"))
+        return [row["number"] for row in rows]
+
+    def open(self, number: int, before: Stored | None = None) -> Stored:
+        """A run with its history. `before`, if given, is that run as it was read earlier: only what is new is read."""
+
+        def read(db: sqlite3.Connection) -> Stored:
+            row = db.execute(
+                "SELECT runs.*, (SELECT name FROM runs AS other WHERE other.number = runs.parent) AS parent_name "
+                "FROM runs WHERE number = ?",
+                [number],
+            ).fetchone()
+            if row is None:
+                raise StoreError(f"There is no run {number} in {self.root}.")
+            if row["format"] > FORMAT:
+                told = f"Run {number} has format {row['format']}, and this dlcore reads up to {FORMAT}: update dlcore."
+                raise StoreError(told)
+            known = before.history if before and before.history.steps <= row["steps"] else History()
+            return self._stored(row, _history(db, number, known))
+
+        return self._do(read)
+
+    def checkpoints(self, number: int) -> list[Kept]:
+        """A run's checkpoints on disk, latest first."""
+        found = []
+        with contextlib.suppress(FileNotFoundError), self._told():
+            for file in self._folder(number).iterdir():
+                if match := re.fullmatch(r"epoch-(\d+)(?:\+(\d+))?\.pt", file.name):
+                    found.append(Kept(int(match[1]), int(match[2] or 0), file))
+        return sorted(found, reverse=True)
+
+    def epochs_kept(self, number: int) -> list[int]:
+        """The epochs whose end has a checkpoint, first to last."""
+        return sorted(kept.epoch for kept in self.checkpoints(number) if not kept.place)
+
+    def checkpoint(self, number: int, epoch: int) -> Checkpoint:
+        """The checkpoint of an epoch's end. Raises StoreError when there is none, or when it cannot be read."""
+        for kept in self.checkpoints(number):
+            if (kept.epoch, kept.place) == (epoch, 0):
+                try:
+                    return checkpoints.read(kept.file)
+                except CheckpointError as error:
+                    raise StoreError(
+                        f"The checkpoint of epoch {epoch} of run {number} cannot be used: {error}."
+                    ) from error
+        has = ", ".join(map(str, self.epochs_kept(number))) or "none"
+        raise StoreError(f"Run {number} has no checkpoint of epoch {epoch}; it has those of epochs: {has}.")
+
+    def latest(self, run: Stored) -> tuple[Checkpoint | None, list[str]]:
+        """The latest checkpoint that a run can go on from, or None; and a sentence on every one passed over."""
+        passed = []
+        for kept in self.checkpoints(run.number):
+            try:
+                found = checkpoints.read(kept.file)
+                if found.step <= run.history.steps:  # or it was saved just before the metrics were lost
+                    checkpoints.check_weights(found, run.recipe)
+                    return found, passed
+            except CheckpointError as error:
+                passed.append(f"The checkpoint {kept.file.name} of run {run.number} was passed over: {error}.")
+        return None, passed
+
+    def setting(self, name: str, default: T) -> T:
+        """Something that a person has set for this store."""
+        row = self._do(lambda db: db.execute("SELECT value FROM settings WHERE name = ?", [name]).fetchone())
+        return json.loads(row["value"]) if row else default
+
+    # Writing
+
+    def create(self, record: Record, again: bool = False) -> int:
+        """Enter a run, and give it a number; `again` keeps the one that it has."""
+        values = _columns(record) | {
+            "format": FORMAT,
+            "name": record.name,
+            "recipe": record.first_recipe.model_dump_json(),
+            "environment": json.dumps(environment(record.first_recipe.device)),
+            "created": record.created,
+            "parent": record.branch.parent if record.branch else None,
+            "parent_epoch": record.branch.epoch if record.branch else None,
+            "parent_step": record.branch.step if record.branch else None,
+        }
+        if again:
+            values["number"] = record.number
+        return self._do(lambda db: db.execute(_insert("runs", values), list(values.values())).lastrowid, write=True)
+
+    def save(self, record: Record, found: Sequence[Checkpoint] = ()) -> None:
+        """Bring a run whose lock this store holds up to date; what was saved before is not written again."""
+        values = _columns(record)  # the status first: what follows is at least as new
+        history = record.history
+
+        def write(db: sqlite3.Connection) -> None:
+            if not db.execute("SELECT 1 FROM runs WHERE number = ?", [record.number]).fetchone():
+                self.create(record, again=True)  # the database was set aside meanwhile
+            _save_losses(db, record.number, history.losses)
+            known = db.execute("SELECT max(epoch) AS epoch FROM epochs WHERE run = ?", [record.number]).fetchone()
+            for row in history.epochs[:]:
+                if row.epoch > (known["epoch"] or 0):
+                    line = {"run": record.number, **asdict(row)}
+                    db.execute(_insert("epochs", line), list(line.values()))
+            db.execute("DELETE FROM changes WHERE run = ?", [record.number])  # few, and some may have been taken back
+            for change in history.changes:
+                line = {"run": record.number, **asdict(change), "value": json.dumps(change.value)}
+                db.execute(_insert("changes", line), list(line.values()))
+            _update(db, record.number, values)
+
+        self._do(write, write=True)
+        if found:
+            self._do(lambda db: self._save_checkpoints(db, record, found), write=True)
+
+    def _save_checkpoints(self, db: sqlite3.Connection, record: Record, found: Sequence[Checkpoint]) -> None:
+        folder = self._folder(record.number)
+        for checkpoint in found:
+            place = f"+{checkpoint.place}" if checkpoint.place else ""
+            checkpoints.write(checkpoint, folder / f"epoch-{checkpoint.epochs}{place}.pt")
+        best = record.history.best.epoch if record.history.best else 0
+        kept = self.checkpoints(record.number)
+        ends = [one.epoch for one in kept if not one.place]
+        wanted = checkpoints.worth_keeping(ends, best, found[-1].size)
+        if record.branch:
+            wanted.add(record.branch.epoch)  # nothing before it could make it again
+        for number, one in enumerate(kept):
+            if (number > 0) if one.place else (one.epoch not in wanted):
+                one.file.unlink(missing_ok=True)
+        _update(db, record.number, {"size": sum(file.stat().st_size for file in folder.glob("*.pt"))})
+
+    def rewind(self, number: int, step: int) -> None:
+        """Forget what was measured after a step, so that the run can go on from there."""
+
+        def write(db: sqlite3.Connection) -> None:
+            losses = _losses(db, number, 0)[:step]
+            db.execute("DELETE FROM losses WHERE run = ?", [number])
+            db.execute("DELETE FROM epochs WHERE run = ? AND step > ?", [number, step])
+            _save_losses(db, number, losses)  # whoever reads copes with stretches that are cut anew
+
+        self._do(write, write=True)
+        for kept in self.checkpoints(number):
+            if kept.place:
+                kept.file.unlink(missing_ok=True)
+        for partial in self._folder(number).glob("*.partial"):
+            partial.unlink(missing_ok=True)
+
+    def hold(self, number: int) -> None:
+        """Become the one that writes a run. Raises StoreError when another process, or another part of this one, is."""
+        folder = self._folder(number)
+        lock = FileLock(folder / "lock", thread_local=False)
+        with self._lock, self._told():
+            folder.mkdir(exist_ok=True)
+            try:
+                if number in self._locks:
+                    raise Timeout(str(folder))
+                lock.acquire(timeout=1)  # someone who only looks holds it for a moment
+            except Timeout:
+                raise StoreError(f"Run {number} is under way already, here or in another process.") from None
+            self._locks[number] = lock
+
+    def release(self, number: int) -> None:
+        with self._lock:
+            if lock := self._locks.pop(number, None):
+                lock.release()
+
+    def describe(self, number: int, **values: Any) -> None:
+        """Set a run's name, note or tags, which are checked already (`records.checked_name` and its kin)."""
+        if "tags" in values:
+            values["tags"] = json.dumps(values["tags"])
+        self._do(lambda db: _update(db, number, values), write=True)
+
+    def delete(self, number: int) -> None:
+        """Take a run out of sight; it can be brought back for a day."""
+        if self.open(number).deleted:
+            raise StoreError(f"Run {number} is deleted already.")
+        if self._is_held(number):
+            raise StoreError(f"Run {number} is under way; stop it before it is deleted.")
+        self._do(lambda db: _update(db, number, {"deleted": time.time()}), write=True)
+
+    def bring_back(self, number: int) -> None:
+        if self.open(number).deleted is None:
+            raise StoreError(f"Run {number} is not deleted.")
+        self._do(lambda db: _update(db, number, {"deleted": None}), write=True)
+
+    def purge(self) -> None:
+        """Remove for good what was deleted more than a day ago."""
+        late = time.time() - GRACE
+        for row in self._do(lambda db: db.execute("SELECT number FROM runs WHERE deleted < ?", [late]).fetchall()):
+            self._do(lambda db, row=row: db.execute("DELETE FROM runs WHERE number = ?", [row["number"]]), write=True)
+            shutil.rmtree(self._folder(row["number"]), ignore_errors=True)
+
+    def set_setting(self, name: str, value: Any) -> None:
+        row = [name, json.dumps(value)]
+        self._do(lambda db: db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", row), write=True)
+
+    # The database
+
+    def _open(self) -> None:
+        self._connection = db = _connect(f"file:{self._file}?mode=rwc")
+        if _version(db) > len(SCHEMA):
+            told = f"{self._file} has format {_version(db)}, and this dlcore reads up to {len(SCHEMA)}"
+            raise StoreError(f"{told}: update dlcore, or let DLCORE_RUNS name another folder.")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        if _version(db) < len(SCHEMA):
+            db.execute("BEGIN IMMEDIATE")  # another process may be at it, too
+            for number, script in enumerate(SCHEMA[_version(db) :], _version(db) + 1):
+                for statement in script.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {number}")
+            used = [int(folder.name) for folder in self.root.iterdir() if folder.name.isdecimal()]
+            if used:  # a database before this one gave out these numbers
+                db.execute("INSERT OR IGNORE INTO sqlite_sequence VALUES ('runs', ?)", [max(used)])
+            db.execute("COMMIT")
+        db.execute("SELECT count(*) FROM runs").fetchone()  # tells at once when the file is damaged
+
+    def _open_to_read(self, reason: Exception) -> None:
+        """A store on a disk that cannot be written."""
+        self._connection = _connect(f"file:{self._file}?immutable=1")
+        if _version(self._connection) != len(SCHEMA):
+            raise reason
+        self.writable = False
+        self.problem = f"Runs cannot be kept in {self.root} ({reason}); those that are there can be looked at."
+
+    def _set_aside(self, reason: Exception) -> None:
+        """Move a damaged database out of the way, and begin a new one."""
+        with contextlib.suppress(AttributeError, sqlite3.Error):
+            self._connection.close()
+        aside = f"{self._file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                self._file.with_name(f"{self._file.name}{ending}").rename(self.root / f"{aside}{ending}")
+        self._open()
+        self.problem = (
+            f"The list of runs was damaged ({reason}) and is set aside as {self.root / aside}; a new one has begun. "
+            "The checkpoints are untouched."
+        )
+
+    def _do(self, function: Callable[[sqlite3.Connection], T], write: bool = False) -> T:
+        """Do something with the database, whole or not at all."""
+        with self._lock, self._told():
+            db = self._connection
+            if write and not self.writable:
+                raise StoreError(self.problem)
+            if not write or db.in_transaction:
+                return function(db)
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                result = function(db)
+                db.execute("COMMIT")
+                return result
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """What goes wrong, as one sentence."""
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            if _damaged(error):
+                with contextlib.suppress(OSError, sqlite3.Error):
+                    self._set_aside(error)
+                    raise StoreError(self.problem) from error
+            hint = "make room there" if _full(error) else "let DLCORE_RUNS name a folder that can be written"
+            raise StoreError(f"Runs cannot be kept in {self.root}: {error}; {hint}.") from error
+
+    def _folder(self, number: int) -> Path:
+        return self.root / str(int(number))
+
+    def _is_held(self, number: int) -> bool:
+        """Whether some process trains a run."""
+        if number in self._locks:
+            return True
+        lock = FileLock(self._folder(number) / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:
+            return False  # no folder, or nobody can write here
+        lock.release()
+        return False
+
+    def _status(self, row: sqlite3.Row) -> str:
+        return "interrupted" if row["status"] in ACTIVE and not self._is_held(row["number"]) else row["status"]
+
+    def _summary(self, row: sqlite3.Row) -> dict:
+        changed = {"status": self._status(row), "tags": json.loads(row["tags"]), "epochs": int(row["epochs"])}
+        return dict(row) | changed
+
+    def _stored(self, row: sqlite3.Row, history: History) -> Stored:
+        number = row["number"]
+        try:
+            recipe = parse(Recipe, row["recipe"])
+        except SettingsError as error:
+            raise StoreError(f"Run {number} cannot be read: {error}") from error
+        branched = row["parent"] is not None
+        return Stored(
+            number=number,
+            name=row["name"],
+            first_recipe=recipe,
+            history=history,
+            reason=row["reason"],
+            failure=Failure(**json.loads(row["failure"])) if row["failure"] else None,
+            race=row["race"],
+            branch=Branch(row["parent"], row["parent_epoch"], row["parent_step"]) if branched else None,
+            steps_per_epoch=row["steps_per_epoch"],
+            offset=row["offset"],
+            created=row["created"],
+            status=self._status(row),
+            elapsed=row["elapsed"],
+            stepping=row["stepping"],
+            note=row["note"],
+            tags=tuple(json.loads(row["tags"])),
+            environment=json.loads(row["environment"]),
+            parent_name=row["parent_name"] or "",
+            size=row["size"],
+            deleted=row["deleted"],
+        )
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    db = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+    db.row_factory = sqlite3.Row
+    return db
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return db.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _damaged(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+def _full(error: Exception) -> bool:
+    return "full" in str(error) or "space" in str(error) or "too large" in str(error)
+
+
+def _columns(record: Record) -> dict[str, Any]:
+    """What changes while a run trains."""
+    return {
+        "status": record.status,
+        "race": record.race,
+        "reason": record.reason,
+        "failure": json.dumps(asdict(record.failure)) if record.failure else None,
+        "steps": record.history.steps,
+        "steps_per_epoch": record.steps_per_epoch,
+        "offset": record.offset,
+        "elapsed": record.elapsed,
+        "stepping": record.stepping,
+        "last_epoch": record.history.epochs[-1].epoch if record.history.epochs else 0,
+        "best_epoch": record.history.best.epoch if record.history.best else 0,
+    }
+
+
+def _insert(table: str, values: dict) -> str:
+    names = ", ".join(f'"{name}"' for name in values)
+    return f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(values))})"
+
+
+def _update(db: sqlite3.Connection, number: int, values: dict) -> None:
+    names = ", ".join(f'"{name}" = ?' for name in values)
+    db.execute(f"UPDATE runs SET {names} WHERE number = ?", [*values.values(), number])
+
+
+def _save_losses(db: sqlite3.Connection, number: int, losses: np.ndarray) -> None:
+    last = 'SELECT "first" + length("values") / 4 AS steps FROM losses WHERE run = ? ORDER BY "first" DESC LIMIT 1'
+    row = db.execute(last, [number]).fetchone()
+    known = row["steps"] if row else 0
+    if len(losses) > known:
+        blob = losses[known:].astype("<f4").tobytes()
+        db.execute("INSERT INTO losses VALUES (?, ?, ?)", [number, known, blob])
+
+
+def _losses(db: sqlite3.Connection, number: int, start: int) -> np.ndarray:
+    """From a step on, float32."""
+    query = (
+        'SELECT "first", "values" FROM losses WHERE run = :run AND "first" >= coalesce((SELECT max("first") '
+        'FROM losses WHERE run = :run AND "first" <= :start), 0) ORDER BY "first"'
+    )
+    rows = db.execute(query, {"run": number, "start": start}).fetchall()
+    found = np.frombuffer(b"".join(row["values"] for row in rows), "<f4")
+    return found[start - rows[0]["first"] :] if rows else found
+
+
+def _history(db: sqlite3.Connection, number: int, known: History) -> History:
+    """A run's history, of which `known` is the beginning."""
+    last = known.epochs[-1].epoch if known.epochs else 0
+    query = "SELECT * FROM epochs WHERE run = ? AND epoch > ? ORDER BY epoch"
+    rows = [dict(row) for row in db.execute(query, [number, last])]
+    for row in rows:
+        del row["run"]
+        for name in ("train_loss", "val_loss"):  # SQLite keeps what is not a number as nothing
+            row[name] = math.nan if row[name] is None else row[name]
+    changes = db.execute("SELECT step, setting, value FROM changes WHERE run = ? ORDER BY step", [number])
+    changed = [Change(row["step"], row["setting"], json.loads(row["value"])) for row in changes]
+    losses = known.losses
+    more = _losses(db, number, len(losses))
+    return History(np.concatenate([losses, more]), [*known.epochs, *(Epoch(**row) for row in rows)], changed)
