@@ -20,7 +20,7 @@ from dlcore.history import Epoch
 from dlcore.jobs import Conductor, Job
 from dlcore.recipe import Recipe, change, parse_change, read
 from dlcore.recipes import RECIPES
-from dlcore.records import LONGEST_NAME, branch_name, checked_name
+from dlcore.records import LONGEST_NAME, branch_name
 from dlcore.settings import Problem, Settings, SettingsError, accepted, did_you_mean, explanation, family_of, show
 from dlcore.store import Store, StoreError
 from dlcore.training import Run, predict, score
@@ -131,14 +131,14 @@ def train(options: argparse.Namespace) -> int:
     recipe = _recipe(options.recipe, options.changes)
     name = Path(options.recipe).stem[:LONGEST_NAME] if options.name is None else options.name
     inputs = _inputs(recipe, options.predict)
-    return _watch(lambda conductor: conductor.submit(checked_name(name), recipe), inputs, options.json)
+    return _watch(lambda conductor: conductor.submit(name, recipe, paused=True), inputs, options.json)
 
 
 def resume(options: argparse.Namespace) -> int:
     store, number = Store(), _number(options.id)
     inputs = _inputs(store.open(number).recipe, options.predict)
     changes = dict(map(parse_change, options.changes))
-    return _watch(lambda conductor: conductor.resume(number, changes), inputs, options.json, store)
+    return _watch(lambda conductor: conductor.resume(number, changes, paused=True), inputs, options.json, store)
 
 
 def branch(options: argparse.Namespace) -> int:
@@ -147,25 +147,28 @@ def branch(options: argparse.Namespace) -> int:
     recipe = change(
         parent.recipe_at(store.checkpoint(number, options.at).step), dict(map(parse_change, options.changes))
     )
-    name = checked_name(branch_name(parent.name, options.at) if options.name is None else options.name)
+    name = branch_name(parent.name, options.at) if options.name is None else options.name
     inputs = _inputs(recipe, options.predict)
-    return _watch(lambda conductor: conductor.branch(number, options.at, name, recipe), inputs, options.json, store)
+
+    def begin(conductor: Conductor) -> Job:
+        return conductor.branch(number, options.at, name, recipe, paused=True)
+
+    return _watch(begin, inputs, options.json, store)
 
 
 def _watch(begin: Callable[[Conductor], Job], inputs: torch.Tensor, as_json: bool, store: Store | None = None) -> int:
-    """Begin a job and tell how it goes, until it is over and saved."""
-    conductor = Conductor(store=_writable(store or Store()))
-    job = begin(conductor)
-    if as_json:
-        _print_object({"event": "start", "id": job.id, "name": job.name, **_begun(job)})
-    else:
-        print(f"run {job.id}: {job.name}")
-    print(*job.notices, sep="\n", end="\n" if job.notices else "", file=sys.stderr)
-    with _stopping(job):
-        (print_json if as_json else print_table)(job)
-    end = _end(job, inputs)
-    conductor.close()
-    conductor.store.close()
+    """Begin a job, which waits so that nothing of it is missed, and tell how it goes, until it is over and saved."""
+    store = _writable(store or Store())
+    with contextlib.closing(store), contextlib.closing(Conductor(store=store)) as conductor:
+        job = begin(conductor)
+        with _stopping(job):
+            if as_json:
+                _print_object({"event": "start", "id": job.id, "name": job.name, **_begun(job)})
+            else:
+                print(f"run {job.id}: {job.name}", flush=True)
+            print(*job.notices, sep="\n", end="\n" if job.notices else "", file=sys.stderr)
+            (print_json if as_json else print_table)(job)
+        end = _end(job, inputs)
     if as_json:
         _print_object({"event": "end", "id": job.id, **end})
     else:
@@ -211,9 +214,8 @@ def list_runs(options: argparse.Namespace) -> int:
             accuracy = "-" if row["val_accuracy"] is None else f"{row['val_accuracy']:.2%}"
             loss = "-" if row["val_loss"] is None else f"{row['val_loss']:.4f}"
             epochs, begun = f"{row['epoch']} of {row['epochs']}", _clock(row["created"]).replace("T", " ")[:16]
-            print(
-                f"{row['number']:>5}  {row['status']:11}  {epochs:>11}  {accuracy:>7}  {loss:>8}  {begun}  {row['name']}"
-            )
+            start = f"{row['number']:>5}  {row['status']:11}  {epochs:>11}"
+            print(f"{start}  {accuracy:>7}  {loss:>8}  {begun}  {row['name']}")
     return 0
 
 
@@ -360,6 +362,7 @@ def _table_row(row: Epoch) -> str:
 def _epochs(job: Job, bar: tqdm | None = None) -> Iterator[Epoch]:
     """The job's epochs as they end and are saved, until it is over."""
     seen, over, told = len(job.history.epochs), False, ""
+    job.resume()
     while not over:
         over = job.wait(POLL)
         if job.trouble != told:

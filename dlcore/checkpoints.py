@@ -81,7 +81,7 @@ def restore(run: Run, checkpoint: Checkpoint) -> tuple[RandomState, Place]:
     load_weights(run.model, checkpoint.model, run.recipe)
     if checkpoint.optimizer_kind == run.recipe.optimizer.kind:
         try:
-            run.optimizer.load_state_dict(checkpoint.optimizer)
+            run.optimizer.load_state_dict(_copy(checkpoint.optimizer))  # which would train on what it is given
         except (ValueError, KeyError) as error:
             raise CheckpointError(f"its optimizer's memory does not fit this run ({error})") from error
         run.recipe.optimizer.steer(run.optimizer)
@@ -135,6 +135,8 @@ def write(checkpoint: Checkpoint, file: Path) -> None:
         partial.replace(file)
     except RuntimeError as error:  # torch's writer hides the OSError
         raise OSError(f"writing {file.name} failed: {str(error).splitlines()[0]}") from error
+    finally:
+        partial.unlink(missing_ok=True)  # on a full disk, others can use the room
 
 
 def read(file: Path) -> Checkpoint:

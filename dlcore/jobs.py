@@ -7,6 +7,7 @@ process, finished or not.
 """
 
 import atexit
+import contextlib
 import itertools
 import math
 import os
@@ -26,11 +27,11 @@ from dlcore.datasets import DataError, Dataset, load
 from dlcore.history import Epoch
 from dlcore.randomness import RandomState
 from dlcore.recipe import Recipe, steer
-from dlcore.records import PACE, Branch, Failure, Record, Status
+from dlcore.records import PACE, Branch, Failure, Record, Status, checked_name
 from dlcore.saving import Saver
 from dlcore.settings import Problem, SettingsError
 from dlcore.store import Store, StoreError
-from dlcore.training import EpochEnd, Place, Run, Step, build, train
+from dlcore.training import EpochEnd, Place, Run, Step, build, score, train
 from dlcore.training import steer as steer_run
 
 Outcome = Literal["finished", "stopped", "failed", "interrupted"]
@@ -59,6 +60,8 @@ class Job(Record):
         self.predicted: np.ndarray | None = None  # for the validation split, after the last whole epoch
         self.downloaded = 0.0  # share of the data, while they are fetched
         self.pace = pace  # steps a second, None for full speed
+        if pace and not checkpoint:
+            self.history.change({PACE: pace})  # so that it holds when the run goes on
         self.best: Checkpoint | None = None  # after the best epoch since this process trains the run
         self.saved_epochs = 0  # how many are on disk
         self.trouble = ""  # why it cannot be saved, and therefore waits
@@ -134,9 +137,17 @@ class Job(Record):
         part of the history. Raises SettingsError with every problem in words, and then changes nothing.
         """
         with self._conductor.wakeup:
-            coming = {path: value for path, value in self._steering.items() if path != PACE}
-            steered(self, coming | changes)
+            steered(self, self._coming() | changes)
             self._change(_steering=self._steering | changes)
+
+    @property
+    def wanted(self) -> Recipe:
+        """The recipe with the changes that were asked for, made or about to be made."""
+        with self._conductor.wakeup:
+            return steered(self, self._coming()) if self._coming() else self.recipe
+
+    def _coming(self) -> dict[str, Any]:
+        return {path: value for path, value in self._steering.items() if path != PACE}
 
     def ask(self, function: Callable[[Run], Any]) -> Future:
         """Have `function(run)` called between two steps, in eval and inference mode and without touching the run's
@@ -177,7 +188,7 @@ class Job(Record):
         self.steps_per_epoch = self.recipe.steps_per_epoch(len(data.train))
         self.offset = self.history.steps - self._place.epochs * self.steps_per_epoch - self._place.steps
         self.targets = data.validation.targets.cpu().numpy()
-        run = build(self.recipe, data)
+        run = build(self.recipe_at(self._settled), data)
         self._random = RandomState(self.recipe.device)
         if self._checkpoint:
             try:
@@ -185,11 +196,29 @@ class Job(Record):
             except CheckpointError as error:
                 raise StoreError(f"Run {self.number} cannot go on from its checkpoint: {error}.") from error
             self._checkpoint = None
-        self._followed = sum(change.step <= self.history.steps for change in self.history.changes)
+        self._followed = sum(change.step <= self._settled for change in self.history.changes)
+        reason = self._over_already()
+        if reason or (self._place.epochs >= self.recipe.epochs and not self._place.steps):
+            self.predicted = score(run, data.validation).predicted  # no epoch's end will tell
         self._events, self._run = train(run, self._place), run
         self._watch()
-        if reason := self.recipe.stop.after_epoch(self.history.epochs):  # it was interrupted just then
+        if reason:
             self._end("finished", reason=reason)
+
+    @property
+    def _settled(self) -> int:
+        """The step up to which changes count: those after an epoch's last step wait until it is evaluated."""
+        return self.history.steps - (self._place.steps == self.steps_per_epoch)
+
+    def _over_already(self) -> str:
+        """Why a run is over that was interrupted between an epoch's end and its own; not by rules of its parent, nor
+        when it went on from there, by rules that were changed.
+        """
+        step = self.history.steps
+        if self._place.steps or step == (self.branch.step if self.branch else 0):
+            return ""
+        before, now = (self.recipe_at(at).stop.after_epoch(self.history.epochs) for at in (step - 1, step))
+        return now if before else ""
 
     def _answer(self, function: Callable[[Run], Any]) -> Any:
         before = RandomState(self.recipe.device)
@@ -223,19 +252,23 @@ class Job(Record):
     def _take_changes(self) -> None:
         """Make the changes that were asked for."""
         with self._conductor.wakeup:
+            if not self.active:
+                return
             changes, self._steering = self._steering, {}
-        self.history.change(changes)
-        self._followed = min(self._followed, sum(change.step < self.history.steps for change in self.history.changes))
-        self._follow_changes()
-        self._save()
+            self.history.change(changes)
+            self.recipe = self.recipe_at(self.history.steps)
+            if self._run:
+                self._followed = sum(change.step < self.history.steps for change in self.history.changes)
+                self._follow_changes()
+            self._save()
 
     def _follow_changes(self) -> None:
         """Train by what the history says of this step: of changes just made, and of those that a run repeats which goes
         on from an earlier place.
         """
         coming = self.history.changes[self._followed :]
-        if coming and coming[0].step <= self.history.steps:
-            due = [change for change in coming if change.step <= self.history.steps]
+        if coming and coming[0].step <= self._settled:
+            due = [change for change in coming if change.step <= self._settled]
             self._followed += len(due)
             self.pace = next((change.value for change in reversed(due) if change.setting == PACE), self.pace)
             self.recipe = self.recipe_at(self.history.steps)
@@ -282,7 +315,8 @@ class Job(Record):
         )
         self.predicted = end.validation.predicted
         self.history.add_epoch(row)
-        if self.recipe.stop.not_a_number and not math.isfinite(row.train_loss + row.val_loss):
+        stop = self._run.recipe.stop
+        if stop.not_a_number and not math.isfinite(row.train_loss + row.val_loss):
             self._look()
             raise DivergenceError(self.history.steps, row.lr)
         self._random.save()
@@ -290,16 +324,16 @@ class Job(Record):
         if row is self.history.best:
             self.best = checkpoint
         self._save(checkpoint)
-        if reason := self.recipe.stop.after_epoch(self.history.epochs):
+        if reason := stop.after_epoch(self.history.epochs):
             self._end("finished", reason=reason)
 
     def _capture(self) -> Checkpoint:
         clocks = {"elapsed": self.elapsed, "stepping": self._stepping, "working": self._working}
         return capture(self._run, self._random, *self._place, step=self.history.steps, **clocks)
 
-    def _save(self, checkpoint: Checkpoint | None = None) -> None:
+    def _save(self, checkpoint: Checkpoint | None = None, last: bool = False) -> None:
         if self._conductor.saver:
-            self._conductor.saver.save(self, checkpoint)
+            self._conductor.saver.save(self, checkpoint, last)
 
     def _look(self) -> None:
         """Raise DivergenceError when a loss is not a number; reads the losses that wait."""
@@ -319,7 +353,7 @@ class Job(Record):
         self.failure, self.reason, self._events = failure, reason, None
         self._outcome = outcome
         self._watch()
-        self._save(place)
+        self._save(place, last=True)
         self._over.set()
 
 
@@ -336,8 +370,9 @@ class DivergenceError(ArithmeticError):
 def steered(record: Record, changes: Mapping[str, Any]) -> Recipe:
     """The recipe of a run that has begun, with changes. Raises SettingsError with every problem in words."""
     recipe = steer(record.recipe, changes)
-    if recipe.epochs < record.epoch:
-        told = f"epochs is {recipe.epochs}, but epoch {record.epoch} has begun; the nearest is {record.epoch}."
+    begun = max(record.epoch, len(record.history.epochs))
+    if recipe.epochs < begun:
+        told = f"epochs is {recipe.epochs}, but epoch {begun} has begun; the nearest is {begun}."
         raise SettingsError([Problem("epochs", told)])
     return recipe
 
@@ -431,10 +466,9 @@ class Conductor:
         history = parent.history.until(checkpoint.step)
         history.changes = [change for change in history.changes if change.step < checkpoint.step]
         branch = Branch(number, epoch, checkpoint.step)
-        job = Job(self, name, recipe, None, pace, checkpoint, history=history, branch=branch)
-        self._enter(job)
+        job = Job(self, checked_name(name), recipe, None, pace, checkpoint, history=history, branch=branch)
+        self._enter([job], [checkpoint])  # at once: without it, the branch could not go on
         self._enqueue([job], paused)
-        self.saver.save(job, checkpoint)
         return job
 
     def move(self, job: Job, places: int) -> None:
@@ -444,6 +478,11 @@ class Conductor:
             if place is not None:
                 jobs = self.queue.pop(place)
                 self.queue.insert(max(0, place + places), jobs)
+
+    def forget(self, number: int) -> None:
+        """Let go of a run that is over, as when it is deleted; from then on it is what the store has of it."""
+        with self.wakeup:
+            self.jobs = [job for job in self.jobs if job.active or job.number != number]
 
     def set_at_once(self, at_once: int | None) -> None:
         """How many runs, or races, may be under way at a time; the others wait in `queue`. None is any number."""
@@ -478,21 +517,32 @@ class Conductor:
     def _start(self, contestants, pace, paused, race=False) -> list[Job]:
         if problems := [problem for _, recipe in contestants for problem in recipe.problems()]:
             raise SettingsError(problems)
-        started = [Job(self, name, recipe, None, pace) for name, recipe in contestants]
+        started = [Job(self, checked_name(name), recipe, None, pace) for name, recipe in contestants]
+        self._enter(started)
         for job in started:
-            self._enter(job)
             job.race = started[0].number if race else None
         self._enqueue(started, paused)
         return started
 
-    def _enter(self, job: Job) -> None:
-        """Give a new job its number in the store, if there is one."""
-        if self.store:
-            job.number = self.store.create(job)
-            self.store.hold(job.number)
+    def _enter(self, new: Sequence[Job], checkpoints: Sequence[Checkpoint] = ()) -> None:
+        """Give new jobs their numbers in the store, if there is one: all, or none when it fails."""
+        entered = []
+        try:
+            for job in new if self.store else ():
+                job.number = self.store.create(job)
+                entered.append(job.number)
+                self.store.hold(job.number)
+                self.store.save(job, checkpoints)
+        except StoreError:
+            for number in entered:
+                with contextlib.suppress(StoreError):
+                    self.store.remove(number)
+            raise
 
     def _continued(self, number: int, changes: dict[str, Any]) -> Job:
         stored = self.store.open(number)
+        if stored.deleted:
+            raise StoreError(f"Run {number} is deleted; bring it back first.")
         checkpoint, passed = self.store.latest(stored)
         if checkpoint is None and (passed or stored.branch):
             raise StoreError(" ".join([f"Run {number} cannot go on: it has no checkpoint that can be used.", *passed]))
@@ -505,13 +555,15 @@ class Conductor:
             steered(job, changes)
             history.change(changes)
             job.recipe = job.recipe_at(history.steps)
+        if problems := job.recipe.problems():  # on another machine than before
+            raise SettingsError(problems)
         if stored.status == "finished":
             done, stop = checkpoint.epochs if checkpoint else 0, job.recipe.stop
             if done >= job.recipe.epochs:
                 raise StoreError(f"Run {number} has done all its {done} epochs; to go on, give it more of them.")
             if reason := stop.after_epoch(history.epochs) or stop.out_of_time(job.elapsed):
                 raise StoreError(f"Run {number} has ended: {reason}; to go on, change that rule.")
-        self.store.rewind(number, history.steps)
+        self.store.rewind(number, history.steps, tuple(job._place))
         return job
 
     def _enqueue(self, jobs: list[Job], paused: bool) -> None:
@@ -520,6 +572,7 @@ class Conductor:
         with self.wakeup:
             for job in jobs:
                 job._queued, job._paused = True, paused
+                job._save()
             self.jobs.extend(jobs)
             self.queue.append(jobs)
             if self._thread is None:
@@ -527,8 +580,6 @@ class Conductor:
                 self._thread.start()
                 atexit.register(self.close)  # a thread inside PyTorch must not outlive the interpreter
             self._admit()
-        for job in jobs:
-            job._save()
 
     def _admit(self) -> None:
         """Let those begin whose turn it is."""
@@ -579,7 +630,7 @@ class Conductor:
                 if job.active:  # not stopped while its data were on their way
                     self._guarded(job, job._begin, data)
             for job in self.jobs:
-                if job._steering and job._run and job.active:
+                if job._steering and job.active:
                     self._guarded(job, job._take_changes)
             while self._questions:
                 job, function, future = self._questions.popleft()
@@ -604,6 +655,7 @@ class Conductor:
         text = str(error) if told else f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
         with self.wakeup:
             job._end("failed", Failure(text, "" if told else "".join(traceback.format_exception(error))))
+            self._admit()
             self.wakeup.notify()
 
     def _has_work(self) -> bool:
@@ -611,7 +663,7 @@ class Conductor:
         return bool(self._closing or stopping or self._interrupted() or self._runnable())
 
     def _interrupted(self) -> bool:
-        steering = any(job._steering and job._run and job.active for job in self.jobs)
+        steering = any(job._steering and job.active for job in self.jobs)
         return bool(self._questions or self._arrived or steering)
 
     def _idle(self) -> float | None:

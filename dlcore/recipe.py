@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
 from dlcore import devices
 from dlcore.architectures import MLP, Architecture
@@ -104,6 +105,15 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     Another `kind` starts that choice from its own defaults, whatever the order of the changes. Raises SettingsError
     with every problem in words.
     """
+    return read(_changed(recipe, changes))
+
+
+def repeat(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The same for changes that were made before, perhaps on a machine with devices that this one lacks."""
+    return parse(Recipe, _changed(recipe, changes))
+
+
+def _changed(recipe: Recipe, changes: Mapping[str, Any]) -> str:
     settings = recipe.model_dump(mode="json")
     for path, value in sorted(changes.items(), key=lambda item: item[0].removesuffix(".kind").count(".")):
         *parents, name = path.split(".")
@@ -116,7 +126,7 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
             place.clear()
         short = isinstance(value, str) and _is_choice(settings, path)  # `optimizer=sgd` means its kind
         place[name] = {"kind": value} if short else copy.deepcopy(value)
-    return read(json.dumps(settings))
+    return json.dumps(settings)
 
 
 def steerable(recipe: Recipe) -> list[str]:
@@ -144,6 +154,12 @@ def value_at(recipe: Recipe, path: str) -> Any:
     for name in path.split("."):
         value = getattr(value, name, None)
     return value
+
+
+def field_at(recipe: Recipe, path: str) -> FieldInfo:
+    """What is declared of the setting at a dotted path."""
+    parent, _, name = path.rpartition(".")
+    return type(value_at(recipe, parent) if parent else recipe).model_fields[name]
 
 
 def _is_choice(settings: dict, path: str) -> bool:

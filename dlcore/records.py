@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import torch
 
 from dlcore.history import History
-from dlcore.recipe import Recipe, steer
+from dlcore.recipe import Recipe, repeat
 from dlcore.settings import Problem, SettingsError
 
 Status = Literal["queued", "preparing", "training", "paused", "finished", "stopped", "failed", "interrupted"]
@@ -65,7 +65,7 @@ class Record:
         start = self.branch.step if self.branch else 0  # what its parent changed before is in its first recipe
         made = [change for change in self.history.changes if start <= change.step <= step]
         changes = {change.setting: change.value for change in made if change.setting != PACE}
-        return steer(self.first_recipe, changes) if changes else self.first_recipe
+        return repeat(self.first_recipe, changes) if changes else self.first_recipe
 
     @property
     def id(self) -> str:
@@ -116,6 +116,7 @@ class Stored(Record):
     environment: dict[str, str] = field(default_factory=dict)  # what it ran on
     parent_name: str = ""
     size: int = 0  # bytes on disk
+    rewinds: int = 0  # how often its history was cut back, so that it could go on
     deleted: float | None = None  # when, in seconds since 1970
 
 

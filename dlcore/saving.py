@@ -26,14 +26,17 @@ class Saver:
         self._store, self._report = store, report
         self._followed: dict[Record, list[Checkpoint]] = {}  # with what is still to be saved
         self._due: set[Record] = set()
+        self._ended: set[Record] = set()
         self._wakeup = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="saving", daemon=True)
         self._thread.start()
 
-    def save(self, run: Record, checkpoint: Checkpoint | None = None) -> None:
-        """Save a run soon, and follow it until it is over."""
+    def save(self, run: Record, checkpoint: Checkpoint | None = None, last: bool = False) -> None:
+        """Save a run soon, and follow it until its `last` state is saved."""
         with self._wakeup:
+            if last:
+                self._ended.add(run)
             waiting = self._followed.setdefault(run, [])
             if checkpoint:
                 waiting.append(checkpoint)
@@ -66,19 +69,22 @@ class Saver:
             self._save(run)
 
     def _save(self, run: Record) -> None:
-        over = not run.active  # looked at first: what is read after it is complete
         with self._wakeup:
-            waiting = self._followed[run][:]
+            over, waiting = run in self._ended, self._followed[run][:]
         epochs = len(run.history.epochs)
         try:
             self._store.save(run, waiting)
         except StoreError as error:
             self._report(run, 0, str(error), False)
             return
+        except Exception as error:  # nobody else would hear of it, and other runs still want to be saved
+            self._report(run, 0, f"It cannot be saved: {type(error).__name__}: {error}", False)
+            return
         with self._wakeup:
             self._followed[run] = [one for one in self._followed[run] if one not in waiting]
             done = over and not self._followed[run]
             if done:
                 del self._followed[run]
+                self._ended.discard(run)
                 self._store.release(run.number)
         self._report(run, epochs, "", done)

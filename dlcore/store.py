@@ -1,6 +1,7 @@
 """The store: every run on disk, below one folder.
 
-    runs/dlcore.db       SQLite: recipes, statuses, every loss and every epoch, names, notes, tags
+    runs/dlcore.db       SQLite: recipes, statuses, every loss and every epoch, names, notes, tags (dlcore-2.db, and so
+                         on, once the one before was found damaged)
     runs/12/epoch-3.pt   a checkpoint of run 12 (epoch-3+20.pt: 20 steps into epoch 4)
     runs/12/lock         held by the process that trains run 12
 
@@ -10,6 +11,7 @@ before the checkpoint that goes with them, so that a checkpoint never knows more
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -32,6 +34,11 @@ from dlcore.history import Change, Epoch, History
 from dlcore.recipe import Recipe
 from dlcore.records import ACTIVE, Branch, Failure, Record, Stored, environment
 from dlcore.settings import SettingsError, parse
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
 
 T = TypeVar("T")
 GRACE = 24 * 3600  # seconds that a deleted run can be brought back
@@ -62,6 +69,7 @@ SCHEMA = (
         last_epoch INTEGER NOT NULL,
         best_epoch INTEGER NOT NULL,
         size INTEGER NOT NULL DEFAULT 0,
+        rewinds INTEGER NOT NULL DEFAULT 0,
         deleted REAL
     );
     CREATE TABLE epochs (
@@ -93,7 +101,8 @@ SUMMARY = """
         best.val_loss AS best_val_loss, created, elapsed, tags, note, race, parent, parent_epoch, size,
         json_extract(recipe, '$.data.kind') AS data, json_extract(recipe, '$.model.kind') AS model,
         json_extract(recipe, '$.optimizer.kind') AS optimizer, json_extract(recipe, '$.optimizer.lr') AS lr,
-        coalesce((SELECT value FROM changes WHERE run = number AND setting = 'epochs' ORDER BY step DESC LIMIT 1),
+        coalesce((SELECT value FROM changes WHERE run = number AND setting = 'epochs'
+            AND step >= coalesce(parent_step, 0) ORDER BY step DESC LIMIT 1),
             json_extract(recipe, '$.epochs')) AS epochs
     FROM runs
     LEFT JOIN epochs AS last ON last.run = number AND last.epoch = last_epoch
@@ -123,21 +132,23 @@ class Store:
 
     def __init__(self, root: Path | None = None):
         """Opens the store, or makes it. One that cannot be written is opened to read (`problem` says why); raises
-        StoreError when that cannot be either. A damaged database is set aside (`problem` says where).
+        StoreError when that cannot be either. A damaged database is left as it is, and a new one begun (`problem`).
         """
         self.root = (root or runs_root()).absolute()
         self.problem = ""
         self.writable = True
         self._file = self.root / "dlcore.db"
+        while self._successor().exists():
+            self._file = self._successor()
         self._lock = threading.RLock()
         self._locks: dict[int, FileLock] = {}
         with self._lock, self._told():
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
-                self._open()
+                self._open(self._file)
             except (OSError, sqlite3.Error) as error:
                 if _damaged(error):
-                    self._set_aside(error)
+                    self._begin_anew(error)
                 elif self._file.exists():
                     self._open_to_read(error)
                 else:
@@ -159,10 +170,17 @@ class Store:
         rows = self._do(lambda db: db.execute(f"{SUMMARY} {where}").fetchall())
         return [self._summary(row) for row in rows]
 
+    def interrupted(self, most: int) -> list[dict]:
+        """The newest runs whose process ended while it trained them, as `rows` gives them."""
+        under_way = ", ".join(f"'{status}'" for status in ACTIVE)
+        where = f"WHERE deleted IS NULL AND status IN ({under_way}) ORDER BY number DESC LIMIT 20"
+        rows = [self._summary(row) for row in self._do(lambda db: db.execute(f"{SUMMARY} {where}").fetchall())]
+        return [row for row in rows if row["status"] == "interrupted"][:most]
+
     def numbers(self) -> list[int]:
         """Of all runs that are not deleted, oldest first."""
-        rows = self._do(lambda db: db.execute("SELECT number FROM runs WHERE deleted IS NULL ORDER BY number"))
-        return [row["number"] for row in rows]
+        query = "SELECT number FROM runs WHERE deleted IS NULL ORDER BY number"
+        return [row["number"] for row in self._do(lambda db: db.execute(query).fetchall())]
 
     def open(self, number: int, before: Stored | None = None) -> Stored:
         """A run with its history. `before`, if given, is that run as it was read earlier: only what is new is read."""
@@ -178,7 +196,7 @@ class Store:
             if row["format"] > FORMAT:
                 told = f"Run {number} has format {row['format']}, and this dlcore reads up to {FORMAT}: update dlcore."
                 raise StoreError(told)
-            known = before.history if before and before.history.steps <= row["steps"] else History()
+            known = before.history if before and before.rewinds == row["rewinds"] else History()
             return self._stored(row, _history(db, number, known))
 
         return self._do(read)
@@ -186,7 +204,7 @@ class Store:
     def checkpoints(self, number: int) -> list[Kept]:
         """A run's checkpoints on disk, latest first."""
         found = []
-        with contextlib.suppress(FileNotFoundError), self._told():
+        with self._told(), contextlib.suppress(FileNotFoundError):
             for file in self._folder(number).iterdir():
                 if match := re.fullmatch(r"epoch-(\d+)(?:\+(\d+))?\.pt", file.name):
                     found.append(Kept(int(match[1]), int(match[2] or 0), file))
@@ -252,13 +270,12 @@ class Store:
 
         def write(db: sqlite3.Connection) -> None:
             if not db.execute("SELECT 1 FROM runs WHERE number = ?", [record.number]).fetchone():
-                self.create(record, again=True)  # the database was set aside meanwhile
+                self.create(record, again=True)  # this is another database than the last time
             _save_losses(db, record.number, history.losses)
             known = db.execute("SELECT max(epoch) AS epoch FROM epochs WHERE run = ?", [record.number]).fetchone()
-            for row in history.epochs[:]:
-                if row.epoch > (known["epoch"] or 0):
-                    line = {"run": record.number, **asdict(row)}
-                    db.execute(_insert("epochs", line), list(line.values()))
+            for row in history.epochs[known["epoch"] or 0 :]:
+                line = {"run": record.number, **asdict(row)}
+                db.execute(_insert("epochs", line), list(line.values()))
             db.execute("DELETE FROM changes WHERE run = ?", [record.number])  # few, and some may have been taken back
             for change in history.changes:
                 line = {"run": record.number, **asdict(change), "value": json.dumps(change.value)}
@@ -267,9 +284,12 @@ class Store:
 
         self._do(write, write=True)
         if found:
-            self._do(lambda db: self._save_checkpoints(db, record, found), write=True)
+            with self._told():
+                size = self._save_checkpoints(record, found)  # takes its time, so nobody is locked out
+            self._do(lambda db: _update(db, record.number, {"size": size}), write=True)
 
-    def _save_checkpoints(self, db: sqlite3.Connection, record: Record, found: Sequence[Checkpoint]) -> None:
+    def _save_checkpoints(self, record: Record, found: Sequence[Checkpoint]) -> int:
+        """Write them, remove those that are not worth keeping; the bytes of all that are left."""
         folder = self._folder(record.number)
         for checkpoint in found:
             place = f"+{checkpoint.place}" if checkpoint.place else ""
@@ -283,23 +303,27 @@ class Store:
         for number, one in enumerate(kept):
             if (number > 0) if one.place else (one.epoch not in wanted):
                 one.file.unlink(missing_ok=True)
-        _update(db, record.number, {"size": sum(file.stat().st_size for file in folder.glob("*.pt"))})
+        return sum(file.stat().st_size for file in folder.glob("*.pt"))
 
-    def rewind(self, number: int, step: int) -> None:
-        """Forget what was measured after a step, so that the run can go on from there."""
+    def rewind(self, number: int, step: int, place: tuple[int, int]) -> None:
+        """Forget what was measured after a step, so that the run can go on from there; checkpoints after that place
+        (whole epochs and steps of the one after), too.
+        """
 
         def write(db: sqlite3.Connection) -> None:
             losses = _losses(db, number, 0)[:step]
             db.execute("DELETE FROM losses WHERE run = ?", [number])
             db.execute("DELETE FROM epochs WHERE run = ? AND step > ?", [number, step])
-            _save_losses(db, number, losses)  # whoever reads copes with stretches that are cut anew
+            _save_losses(db, number, losses)
+            db.execute("UPDATE runs SET rewinds = rewinds + 1 WHERE number = ?", [number])
 
         self._do(write, write=True)
-        for kept in self.checkpoints(number):
-            if kept.place:
-                kept.file.unlink(missing_ok=True)
-        for partial in self._folder(number).glob("*.partial"):
-            partial.unlink(missing_ok=True)
+        with self._told():
+            for kept in self.checkpoints(number):
+                if (kept.epoch, kept.place) > place:
+                    kept.file.unlink(missing_ok=True)
+            for partial in self._folder(number).glob("*.partial"):
+                partial.unlink(missing_ok=True)
 
     def hold(self, number: int) -> None:
         """Become the one that writes a run. Raises StoreError when another process, or another part of this one, is."""
@@ -343,8 +367,13 @@ class Store:
         """Remove for good what was deleted more than a day ago."""
         late = time.time() - GRACE
         for row in self._do(lambda db: db.execute("SELECT number FROM runs WHERE deleted < ?", [late]).fetchall()):
-            self._do(lambda db, row=row: db.execute("DELETE FROM runs WHERE number = ?", [row["number"]]), write=True)
-            shutil.rmtree(self._folder(row["number"]), ignore_errors=True)
+            self.remove(row["number"])
+
+    def remove(self, number: int) -> None:
+        """Remove a run for good."""
+        self.release(number)
+        self._do(lambda db: db.execute("DELETE FROM runs WHERE number = ?", [number]), write=True)
+        shutil.rmtree(self._folder(number), ignore_errors=True)
 
     def set_setting(self, name: str, value: Any) -> None:
         row = [name, json.dumps(value)]
@@ -352,57 +381,69 @@ class Store:
 
     # The database
 
-    def _open(self) -> None:
-        self._connection = db = _connect(f"file:{self._file}?mode=rwc")
+    def _open(self, file: Path) -> None:
+        db = _connect(file, "mode=rwc")
         if _version(db) > len(SCHEMA):
-            told = f"{self._file} has format {_version(db)}, and this dlcore reads up to {len(SCHEMA)}"
+            told = f"{file} has format {_version(db)}, and this dlcore reads up to {len(SCHEMA)}"
             raise StoreError(f"{told}: update dlcore, or let DLCORE_RUNS name another folder.")
+        if not os.access(file, os.W_OK):  # SQLite says so only when it comes to writing
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA foreign_keys = ON")
         if _version(db) < len(SCHEMA):
-            db.execute("BEGIN IMMEDIATE")  # another process may be at it, too
-            for number, script in enumerate(SCHEMA[_version(db) :], _version(db) + 1):
+            db.execute("BEGIN IMMEDIATE")
+            version = _version(db)  # another process may have been at it, too
+            for number, script in enumerate(SCHEMA[version:], version + 1):
                 for statement in script.split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {number}")
             used = [int(folder.name) for folder in self.root.iterdir() if folder.name.isdecimal()]
-            if used:  # a database before this one gave out these numbers
-                db.execute("INSERT OR IGNORE INTO sqlite_sequence VALUES ('runs', ?)", [max(used)])
+            if used and not version:  # a database before this one gave out these numbers
+                db.execute("INSERT INTO sqlite_sequence VALUES ('runs', ?)", [max(used)])
             db.execute("COMMIT")
         db.execute("SELECT count(*) FROM runs").fetchone()  # tells at once when the file is damaged
+        self._connection, self._file = db, file
 
     def _open_to_read(self, reason: Exception) -> None:
         """A store on a disk that cannot be written."""
-        self._connection = _connect(f"file:{self._file}?immutable=1")
-        if _version(self._connection) != len(SCHEMA):
-            raise reason
-        self.writable = False
-        self.problem = f"Runs cannot be kept in {self.root} ({reason}); those that are there can be looked at."
+        for how in ("mode=ro", "immutable=1"):  # the first sees the latest, but needs files beside the database
+            self._connection = _connect(self._file, how)
+            with contextlib.suppress(sqlite3.Error):
+                if _version(self._connection) == len(SCHEMA):
+                    self.writable = False
+                    told = f"Runs cannot be kept in {self.root} ({reason}); those that are there can be looked at."
+                    self.problem = told
+                    return
+        raise reason
 
-    def _set_aside(self, reason: Exception) -> None:
-        """Move a damaged database out of the way, and begin a new one."""
-        with contextlib.suppress(AttributeError, sqlite3.Error):
-            self._connection.close()
-        aside = f"{self._file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-        for ending in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                self._file.with_name(f"{self._file.name}{ending}").rename(self.root / f"{aside}{ending}")
-        self._open()
+    def _begin_anew(self, reason: Exception | str) -> None:
+        """Leave a damaged database where it is, since SQLite forbids to move what other processes have open, and go on
+        in another one beside it.
+        """
+        damaged = self._file
+        self._open(self._successor())
         self.problem = (
-            f"The list of runs was damaged ({reason}) and is set aside as {self.root / aside}; a new one has begun. "
-            "The checkpoints are untouched."
+            f"The list of runs in {damaged} is damaged ({reason}) and stays there as it is; a new one has begun in "
+            f"{self._file.name} beside it. The checkpoints are untouched."
         )
+
+    def _successor(self) -> Path:
+        """The database that takes the place of this one when it is damaged."""
+        number = int(self._file.stem.partition("-")[2] or 1)
+        return self._file.with_name(f"dlcore-{number + 1}.db")
 
     def _do(self, function: Callable[[sqlite3.Connection], T], write: bool = False) -> T:
         """Do something with the database, whole or not at all."""
         with self._lock, self._told():
-            db = self._connection
             if write and not self.writable:
                 raise StoreError(self.problem)
-            if not write or db.in_transaction:
-                return function(db)
-            db.execute("BEGIN IMMEDIATE")
+            if self._connection.in_transaction:
+                return function(self._connection)
+            if self.writable and self._successor().exists():
+                self._begin_anew("as another process found")
+            db = self._connection
+            db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
                 result = function(db)
                 db.execute("COMMIT")
@@ -420,7 +461,7 @@ class Store:
         except (OSError, sqlite3.Error) as error:
             if _damaged(error):
                 with contextlib.suppress(OSError, sqlite3.Error):
-                    self._set_aside(error)
+                    self._begin_anew(error)
                     raise StoreError(self.problem) from error
             hint = "make room there" if _full(error) else "let DLCORE_RUNS name a folder that can be written"
             raise StoreError(f"Runs cannot be kept in {self.root}: {error}; {hint}.") from error
@@ -432,32 +473,37 @@ class Store:
         """Whether some process trains a run."""
         if number in self._locks:
             return True
-        lock = FileLock(self._folder(number) / "lock")
+        file = self._folder(number) / "lock"
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            if fcntl:
+                with file.open("rb") as lock:  # shared with all who look, or they would take each other for its holder
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            else:
+                with FileLock(file, timeout=0.1, poll_interval=0.01):
+                    pass
+        except (BlockingIOError, Timeout):
             return True
         except OSError:
-            return False  # no folder, or nobody can write here
-        lock.release()
+            return False  # nobody ever held it, or nobody can
         return False
 
     def _status(self, row: sqlite3.Row) -> str:
         return "interrupted" if row["status"] in ACTIVE and not self._is_held(row["number"]) else row["status"]
 
     def _summary(self, row: sqlite3.Row) -> dict:
-        changed = {"status": self._status(row), "tags": json.loads(row["tags"]), "epochs": int(row["epochs"])}
+        changed = {"status": self._status(row), "tags": json.loads(row["tags"]), "epochs": int(row["epochs"] or 0)}
         return dict(row) | changed
 
     def _stored(self, row: sqlite3.Row, history: History) -> Stored:
-        number = row["number"]
         try:
-            recipe = parse(Recipe, row["recipe"])
+            return self._record(row, parse(Recipe, row["recipe"]), history)
         except SettingsError as error:
-            raise StoreError(f"Run {number} cannot be read: {error}") from error
+            raise StoreError(f"Run {row['number']} cannot be read: {error}") from error
+
+    def _record(self, row: sqlite3.Row, recipe: Recipe, history: History) -> Stored:
         branched = row["parent"] is not None
         return Stored(
-            number=number,
+            number=row["number"],
             name=row["name"],
             first_recipe=recipe,
             history=history,
@@ -476,11 +522,13 @@ class Store:
             environment=json.loads(row["environment"]),
             parent_name=row["parent_name"] or "",
             size=row["size"],
+            rewinds=row["rewinds"],
             deleted=row["deleted"],
         )
 
 
-def _connect(uri: str) -> sqlite3.Connection:
+def _connect(file: Path, how: str) -> sqlite3.Connection:
+    uri = f"{file.as_uri()}?{how}"
     db = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
     db.row_factory = sqlite3.Row
     return db

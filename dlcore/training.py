@@ -1,6 +1,7 @@
 """Training: the loop, and evaluation. Both are generators: to pause is not to ask for the next step."""
 
 import contextlib
+import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -121,15 +122,18 @@ def train(run: Run, start: Place = Place()) -> Iterator[Step | Evaluating | Epoc
 def batches(run: Run, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
     """An epoch's batches after the first `skip`; their order follows from the seed and the epoch alone, whatever the
     network draws.
+
+    Blocks are cut at the same places whatever is skipped: rounding can hang on where in memory a batch lies.
     """
     train, size = run.data.train, run.recipe.batch_size
     if size == "all" or size >= len(train):
         if not skip:
             yield train.inputs, train.targets
         return
-    order = torch.randperm(len(train), generator=generator(run.recipe.seed, "order", epoch))[skip * size :]
-    for block in order.to(train.inputs.device).split(size * BLOCK):
-        yield from zip(train.inputs[block].split(size), train.targets[block].split(size), strict=True)
+    order = torch.randperm(len(train), generator=generator(run.recipe.seed, "order", epoch))
+    for number, block in enumerate(order.to(train.inputs.device).split(size * BLOCK)[skip // BLOCK :]):
+        found = zip(train.inputs[block].split(size), train.targets[block].split(size), strict=True)
+        yield from itertools.islice(found, 0 if number else skip % BLOCK, None)
 
 
 def evaluate(run: Run, split: Split) -> Generator[Evaluating, None, Scores]:

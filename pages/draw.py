@@ -8,24 +8,32 @@ import streamlit as st
 import torch
 from PIL import Image
 
+from dlcore.datasets import Data
 from dlcore.drawing import drawing_to_digit
 from dlcore.jobs import Job
 from dlcore.recipes import DEFAULT, RECIPES
-from dlcore.training import predict
+from dlcore.settings import choices
 from pages.parts import panels
-from pages.parts.charts import colour
+from pages.parts.answers import show_answers
+from pages.parts.choosing import choose_runs, known, offered
 from pages.parts.drawing_pad import drawing_pad
 from pages.parts.frame import ensure_frame
 from pages.parts.session import conductor, jobs, keep, remember
 
 EMPTY = "The pad is empty. Draw a digit on it."
+PICTURES = {kind for kind, member in choices(Data).items() if member.shape == (1, 28, 28)}
 
 
 def reads_drawings(job: Job) -> bool:
-    return job.recipe.data.shape == (1, 28, 28) and job.status != "failed"
+    return job.recipe.data.kind in PICTURES and job.status != "failed"
 
 
-def live(chosen: list[Job], active: bool) -> None:
+def read_drawings(row: dict) -> bool:
+    """The same of a row of the store: with a checkpoint there is something to ask."""
+    return row["data"] in PICTURES and row["size"] > 0
+
+
+def live(chosen: dict[int, str], best: bool, active: bool) -> None:
     """The pad, and what the chosen runs say."""
     row = st.container(horizontal=True, gap="large")
     left, right = row.container(width=282), row.container()  # the pad's own width
@@ -45,39 +53,8 @@ def live(chosen: list[Job], active: bool) -> None:
         elif digit is None:
             st.info(EMPTY, icon=":material/draw:")
         else:
-            answers(chosen, digit)
-    panels.rerun_when_changed(chosen, active)
-
-
-def answers(chosen: list[Job], digit: np.ndarray) -> None:
-    """Each run's card: the questions go out together, so that they wait but once."""
-    raw = torch.from_numpy(digit).view(1, 1, 28, 28)
-    asked = [(job, job.ask(lambda run: predict(run, raw)[0].tolist()) if job.ready else None) for job in chosen]
-    columns = st.columns(min(len(chosen), 2))
-    for place, (job, future) in enumerate(asked):
-        with columns[place % len(columns)]:
-            if future is None:
-                st.caption(f"{panels.title(job)} has no network yet.")
-                continue
-            try:
-                card(job, future.result(panels.PATIENCE))
-            except TimeoutError:
-                st.caption(f"{panels.title(job)} is busy with a long step; its answer comes later.")
-
-
-def card(job: Job, probabilities: list[float]) -> None:
-    """The top class, and all of them as bars."""
-    classes, top = job.recipe.data.classes, int(np.argmax(probabilities))
-    ink = colour(job.number)
-    bars = "".join(
-        f'<div class="bar{" top" if place == top else ""}"><span>{name}</span>'
-        f'<div><i style="width:{share:.1%};background:{ink}"></i></div><b>{share:.1%}</b></div>'
-        for place, (name, share) in enumerate(zip(classes, probabilities, strict=True))
-    )
-    st.caption(panels.title(job))
-    st.html(
-        f'<div class="answer"><p class="class">{classes[top]} <small>{probabilities[top]:.1%}</small></p>{bars}</div>'
-    )
+            show_answers(chosen, torch.from_numpy(digit).view(1, 1, 28, 28), best)
+    panels.rerun_when_changed(known(chosen), active)
 
 
 def show_digit(digit: np.ndarray | None) -> None:
@@ -97,28 +74,31 @@ def train_digits() -> None:
         conductor().submit(DEFAULT, RECIPES[DEFAULT].recipe)
 
 
-def choose_runs(candidates: list[Job]) -> list[Job]:
-    known = {job.number: job for job in candidates}
-    before = [number for number in remember("draw/runs", []) if number in known]
-    picked = st.multiselect(
-        "Runs",
-        list(reversed(known)),
-        default=before or [candidates[-1].number],
-        key="draw/runs",
-        format_func=lambda number: f"{known[number].name} · run {number}",
-        max_selections=4,
-        help="Who answers: any run of this session that was trained on 28 × 28 pictures. Up to four side by side.",
+def choose_weights() -> bool:
+    """Whether the weights of the best epoch answer."""
+    chosen = st.segmented_control(
+        "Weights",
+        ["last", "best"],
+        default=remember("draw/weights", "last"),
+        key="weights",
+        required=True,
+        format_func=str.capitalize,
+        help="Last: as the network is now, or was saved last. Best: as it was after its best epoch on validation.",
     )
-    keep("draw/runs", picked)
-    return [known[number] for number in picked]
+    keep("draw/weights", chosen)
+    return chosen == "best"
 
 
 ensure_frame()
-candidates = [job for job in jobs() if reads_drawings(job)]
+candidates = offered(reads_drawings, read_drawings)
 if candidates:
-    chosen = choose_runs(candidates)
-    active = any(job.active for job in chosen)
-    st.fragment(live, run_every=panels.TICK if active else None)(chosen, active)
+    latest = next((job.number for job in reversed(jobs()) if reads_drawings(job)), max(candidates))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        about = "Who answers: any run that was trained on 28 × 28 pictures, side by side."
+        chosen = choose_runs("Runs", candidates, [latest], key="draw/runs", help=about)
+        best = choose_weights()
+    active = any(run.active for run in known(chosen))
+    st.fragment(live, run_every=panels.TICK if active else None)(chosen, best, active)
 else:
     st.subheader("No network can read your drawing yet")
     st.write(

@@ -56,5 +56,6 @@ for tab, members in zip(st.tabs(list(views), on_change="rerun", key="families"),
             family(members)
         else:
             settings_table(Recipe)
-            st.markdown("**Augmentation**")
-            settings_table(Recipe.model_fields["augmentation"].annotation)
+            for name in ("augmentation", "stop"):
+                st.markdown(f"**{Recipe.model_fields[name].title}**")
+                settings_table(Recipe.model_fields[name].annotation)

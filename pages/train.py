@@ -1,13 +1,14 @@
 """Train: choose a recipe, start it, and watch it learn."""
 
 import json
+import time
 
 import pandas as pd
 import streamlit as st
 
 from dlcore.architectures import layers
 from dlcore.fit import fit, visible
-from dlcore.jobs import Job
+from dlcore.jobs import Job, branch_problems
 from dlcore.metrics import confusion, per_class
 from dlcore.recipe import Recipe, read
 from dlcore.recipes import RECIPES
@@ -15,26 +16,47 @@ from dlcore.settings import SettingsError
 from pages.parts import panels
 from pages.parts.charts import accuracy_figure, confusion_figure, fit_figure, loss_figure
 from pages.parts.controls import choose_named, edit_recipe
+from pages.parts.download import download_button
 from pages.parts.frame import ensure_frame
 from pages.parts.live_chart import live_chart
-from pages.parts.session import Draft, conductor, draft, latest_run
+from pages.parts.session import Draft, conductor, draft, follow_address, keep, runs_here, show_address, shown_run, store
+from pages.parts.steering import steer_button
 
 PERCENT = st.column_config.NumberColumn(format="%.1f%%")
+DOUBLE = 0.5  # seconds within which a second click is the same one
 SHOWN = 200  # epochs in the table; the CSV has them all
 
 
 def current() -> list[Job]:
-    run = latest_run()
+    run = shown_run()
     return [run] if run else []
+
+
+def begin(recipe: Recipe, chosen: Draft, **how) -> Job:
+    """Start a run of the draft, from its beginning or as a branch."""
+    if point := chosen.branch:
+        return conductor().branch(point.number, point.epoch, chosen.run_name, recipe, **how)
+    return conductor().submit(chosen.run_name, recipe, **how)
 
 
 def live(recipe: Recipe | None, chosen: Draft, active: bool) -> None:
     """What moves while something trains."""
 
     def start(pace: float | None, paused: bool) -> list[Job]:
-        return [conductor().submit(chosen.run_name, recipe, pace=pace, paused=paused)] if recipe else []
+        keep("train/shown", 0)
+        return [begin(recipe, chosen, pace=pace, paused=paused)] if recipe else []
 
-    panels.buttons(current, start, startable=recipe is not None)
+    def more() -> None:
+        steer_button(shown_run())
+        going = any(job.active for job in current())
+        asked = st.button("Queue", disabled=not (recipe and going), help="Train these settings too, in their turn.")
+        if asked and time.time() - runs_here()[-1].created > DOUBLE:
+            keep("train/shown", shown_run().number)
+            with panels.told():
+                begin(recipe, chosen)
+
+    panels.buttons(current, start, startable=recipe is not None, more=more)
+    choose_shown()
     jobs = current()
     with st.container(key="status"):
         if jobs:
@@ -54,7 +76,23 @@ def live(recipe: Recipe | None, chosen: Draft, active: bool) -> None:
         else:
             live_chart(accuracy_figure(jobs), key="accuracy", height=340)
     details(jobs)
-    panels.rerun_when_changed(jobs, active)
+    panels.rerun_when_changed(runs_here(), active)
+
+
+def choose_shown() -> None:
+    """With several runs under way, which of them the page shows."""
+    runs = {job.number: job for job in runs_here() if job.active}
+    shown = shown_run()
+    if shown and runs.keys() - {shown.number}:
+        picked = st.pills(
+            "Under way",
+            list(runs),
+            default=shown.number if shown.active else None,
+            format_func=lambda number: f"{runs[number].name} · run {number}",
+            label_visibility="collapsed",
+            key=f"train/shown/{'-'.join(map(str, runs))}",
+        )
+        keep("train/shown", picked or 0)
 
 
 def details(jobs: list[Job]) -> None:
@@ -85,11 +123,14 @@ def epochs_table(jobs: list[Job]) -> None:
     if not rows:
         st.caption("After each epoch a row appears here.")
         return
+    table = percent(pd.DataFrame(rows[::-1]), "train_accuracy", "val_accuracy").dropna(axis="columns", how="all")
+    table.insert(0, "best", table["epoch"].map(lambda epoch: "★" if epoch == jobs[0].history.best.epoch else ""))
     st.dataframe(
-        percent(pd.DataFrame(rows[::-1]), "train_accuracy", "val_accuracy").dropna(axis="columns", how="all"),
+        table,
         hide_index=True,
         height=240,
         column_config={
+            "best": st.column_config.TextColumn("", width=30, help="The best epoch: its weights are kept."),
             "epoch": "epoch",
             "step": "step",
             "train_loss": st.column_config.NumberColumn("training loss", format="%.4f"),
@@ -101,13 +142,12 @@ def epochs_table(jobs: list[Job]) -> None:
             "steps_per_second": st.column_config.NumberColumn("steps/s", format="%.0f"),
         },
     )
-    st.download_button(
+    download_button(
         "Download CSV",
-        data=lambda: pd.DataFrame(jobs[0].history.rows()).to_csv(index=False),
-        file_name=f"dlcore-run-{jobs[0].number}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
+        lambda: pd.DataFrame(jobs[0].history.rows()).to_csv(index=False),
+        name=f"dlcore-run-{jobs[0].number}.csv",
+        type="text/csv",
+        key="csv",
         help="Every epoch of this run, as a table for a spreadsheet.",
     )
 
@@ -141,18 +181,47 @@ def network(recipe: Recipe) -> None:
         st.dataframe(pd.DataFrame(table), hide_index=True)
 
 
+def branch_note(chosen: Draft) -> None:
+    """Where the next run begins, when that is not at the beginning."""
+    point = chosen.branch
+    with st.container(horizontal=True, vertical_alignment="center", key="branch"):
+        name = panels.escape(point.name)
+        st.info(f"Start makes a branch: it goes on from **{name}** (run {point.number}), after epoch {point.epoch}.")
+        st.button("From scratch", on_click=lambda: setattr(chosen, "branch", None), help="Begin with fresh weights.")
+
+
+def interrupted_note() -> None:
+    """What the end of an earlier process left behind."""
+    for row in store().interrupted(most=1) if store() else []:
+        told = f"{row['name']} (run {row['number']}) was interrupted in epoch {row['epoch'] + 1} of {row['epochs']}"
+        label = f"{panels.escape(told)}. Go on with it on the Runs page."
+        st.page_link("pages/runs.py", label=label, icon=":material/history:", query_params={"run": row["number"]})
+
+
 ensure_frame()
-run = latest_run()
+run = shown_run()
 chosen = draft("train", run)
+follow_address(chosen)
 with st.sidebar:
     choose_named(chosen)
     edit_recipe(chosen)
+show_address(chosen)
+panels.problem_list(chosen.refused, "This link asks for what cannot be had:")
 try:
     recipe = read(json.dumps(chosen.values))
+    if point := chosen.branch:
+        branch_note(chosen)
+        if problems := branch_problems(point.recipe, point.epoch, recipe):
+            raise SettingsError(problems)
 except SettingsError as error:
     recipe = None
     panels.problem_list(error.problems)
-active = bool(run and run.active)
+active = any(job.active for job in runs_here())
 st.fragment(live, run_every=panels.TICK if active else None)(recipe, chosen, active)
+if run and store():
+    label = "Name it, note something, branch from it: this run on the Runs page"
+    st.page_link("pages/runs.py", label=label, query_params={"run": run.id})
+if not active:
+    interrupted_note()
 if recipe:
     network(recipe)

@@ -2,14 +2,15 @@
 
 import json
 import re
-import types
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 import torch
 
-from dlcore.history import Epoch, History
+from dlcore.history import Change, Epoch, History
+from dlcore.recipe import Recipe
+from dlcore.records import Branch, Stored
 from pages.parts.charts import COLOURS, accuracy_figure, colour, confusion_figure, loss_figure
 
 
@@ -18,14 +19,11 @@ def row(number: int, step: int, **measured) -> Epoch:
     return Epoch(epoch=number, step=step, lr=0.01, seconds=1.0, steps_per_second=100.0, **values)
 
 
-def job(losses=(), epochs=(), number=1, name="simplenet", total=None):
-    """What the charts look at in a job, with a history of its own."""
-    history = History()
-    for block in torch.tensor(np.asarray(losses, dtype=np.float32)).split(200_000):
-        history._losses.extend(block.tolist())
-    history.steps = len(losses)
-    history.epochs.extend(epochs)
-    return types.SimpleNamespace(number=number, name=name, history=history, total_steps=total or len(losses))
+def job(losses=(), epochs=(), number=1, name="simplenet", total=None, **known) -> Stored:
+    """A run with this history."""
+    history = History(losses, epochs, known.pop("changes", ()))
+    steps = total or len(losses)
+    return Stored(number, name, Recipe(epochs=1), history, steps_per_epoch=steps, status="finished", **known)
 
 
 def long_job(steps: int, epochs: int):
@@ -160,3 +158,33 @@ def test_confusion_counts_are_written_and_shares_are_coloured():
     assert heat["z"] == [[0.75, 0.25], [0.0, 0.0]]  # a class without samples is no division by zero
     assert heat["text"] == [[3, 1], [0, 0]]
     assert figure["layout"]["yaxis"]["autorange"] == "reversed"
+
+
+def test_the_best_epoch_has_a_star_on_the_validation_line_alone():
+    rows = [row(1, 10, val_accuracy=0.7), row(2, 20, val_accuracy=0.9), row(3, 30, val_accuracy=0.8)]
+    for figure in (loss_figure([job([1.0] * 30, rows)]), accuracy_figure([job([1.0] * 30, rows)])):
+        assert trace(figure, "validation")["marker"]["symbol"] == ["circle", "star", "circle"]
+        assert "symbol" not in trace(figure, "training")["marker"]
+        check(figure)
+
+
+def test_the_star_stays_in_a_long_run_whose_best_accuracy_is_no_extreme_of_its_loss():
+    random = np.random.default_rng(0)
+    rows = [row(i + 1, i + 1, val_loss=random.random(), val_accuracy=0.5) for i in range(1000)]
+    rows[500] = row(501, 501, val_loss=0.5, val_accuracy=0.9)
+    line = trace(loss_figure([job([1.0] * 1000, rows)]), "validation")
+    place = line["marker"]["symbol"].index("star")
+    assert (line["x"][place], line["y"][place]) == (501, 0.5)
+    assert sum(size > 0 for size in line["marker"]["size"]) == 1
+
+
+def test_changes_on_the_way_and_the_place_of_a_branch_are_marked_with_words():
+    changes = [Change(5, "optimizer.lr", 0.01), Change(5, "model.dropout", 0.5), Change(8, "pace", None)]
+    branched = job([1.0] * 10, changes=changes, branch=Branch(7, 1, 3))
+    for figure in (loss_figure([branched]), accuracy_figure([branched])):
+        layout = figure["layout"]
+        assert [line["x0"] for line in layout["shapes"]] == [3, 5, 8]
+        words = [note["text"] for note in layout["annotations"]]
+        assert words == ["branch of run 7", "learning rate 0.01, dropout 0.5", "full speed"]
+        check(figure)
+    assert "shapes" not in loss_figure([branched, job([1.0], number=2)])["layout"]

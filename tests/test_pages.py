@@ -1,9 +1,10 @@
 """The pages as Streamlit runs them, without a browser: what is shown, what is told, and what the buttons do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dlcore.activations import Activation
@@ -12,6 +13,7 @@ from dlcore.optimizers import Optimizer
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.settings import choices, family_of
+from dlcore.sharing import to_query
 from pages.parts import session
 from tests.waiting import wait_until
 
@@ -26,15 +28,19 @@ LONG = 120  # seconds
 
 
 @pytest.fixture(autouse=True)
-def own_process() -> Iterator[None]:
-    """Jobs belong to the process, which these tests share: each begins and ends without any."""
+def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Jobs belong to the process, which these tests share: each has none at first, and an empty store."""
+    monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
+    st.cache_resource.clear()
     yield
     session.conductor().close()
-    session.conductor.clear()
+    st.cache_resource.clear()
 
 
-def opened(page: str = "train") -> AppTest:
-    at = AppTest.from_file(ROOT / "dashboard.py", default_timeout=LONG).run()
+def opened(page: str = "train", address: Mapping[str, str | list[str]] | None = None) -> AppTest:
+    at = AppTest.from_file(ROOT / "dashboard.py", default_timeout=LONG)
+    at.query_params.update(address or {})
+    at.run()
     return at if page == "train" else go(at, page)
 
 
@@ -220,7 +226,7 @@ def test_start_trains_to_the_end_and_the_table_appears():
     tables = [table.value for table in at.dataframe if "epoch" in table.value]
     assert list(tables[0]["epoch"]) == [3, 2, 1]  # the newest first
     assert "Start" in enabled(at)
-    assert find(at.get("download_button"), "Download CSV")
+    assert "Download CSV" in enabled(at)
 
 
 def test_a_regression_shows_neither_accuracy_nor_classes():
@@ -267,6 +273,104 @@ def test_another_tab_finds_the_run():
     assert find(other.selectbox, "Recipe").value == "two-moons"
     assert find(other.number_input, "Epochs").value == 2
     assert len(session.jobs()) == 1
+
+
+# --- Links
+
+
+def link_to(name: str) -> dict[str, str]:
+    return to_query(RECIPES[name].recipe.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_link_opens_the_controls_of_its_recipe(name):
+    at = well(opened(address=link_to(name)))
+    assert find(at.selectbox, "Recipe").value == name
+    assert find(at.selectbox, "Data").value == RECIPES[name].recipe.data.kind
+    assert find(at.number_input, "Epochs").value == RECIPES[name].recipe.epochs
+    assert not told(at)
+    assert at.query_params == link_to(name)
+
+
+def test_a_link_comes_before_the_run_that_is_there():
+    press(small(opened(), epochs=2), "Start")
+    at = well(opened(address={"epochs": "9"}))
+    assert find(at.number_input, "Epochs").value == 9
+    assert find(at.selectbox, "Data").value == Recipe().data.kind
+
+
+def test_a_changed_recipe_is_named_after_the_one_that_it_comes_nearest_to():
+    at = well(opened(address=link_to("two-moons") | {"epochs": "3"}))
+    assert find(at.selectbox, "Recipe").value == "two-moons"
+    press(at, "Start")
+    assert session.jobs()[0].name == f"two-moons{session.CHANGED}"
+
+
+def test_a_link_says_what_cannot_be_had_until_something_changes():
+    at = well(opened(address={"data": "moons", "epochs": "0", "model": "<b>mpl</b>", "seed": "7"}))
+    for words in ("This link asks for", "the nearest is 1", "it takes one of linear, mlp"):
+        assert words in told(at).replace("\\", "")
+    assert "<b>" not in told(at)
+    assert find(at.selectbox, "Data").value == "moons"
+    assert find(at.number_input, "Epochs").value == Recipe().epochs
+    assert find(at.number_input, "Seed").value == 7
+    assert "Start" in enabled(at)
+    assert "This link asks for" in told(well(at.run()))
+    well(find(at.number_input, "Epochs").set_value(8).run())
+    assert not told(at)
+
+
+def test_a_link_that_asks_for_a_thousand_things_is_told_in_short():
+    at = well(opened(address={f"bogus{number}": "x" * 300 for number in range(900)}))
+    assert "and 890 more" in told(at)
+    assert len(told(at)) < 5000
+    assert find(at.selectbox, "Recipe").value == DEFAULT
+
+
+def test_what_a_link_puts_together_wrongly_opens_and_is_told():
+    at = well(opened(address={"data": "moons", "model": "cnn"}))
+    assert find(at.selectbox, "Architecture").value == "cnn"
+    assert "needs pictures" in told(at)
+    assert "Start" not in enabled(at)
+
+
+def test_the_address_says_what_the_controls_say():
+    at = opened()
+    assert at.query_params == link_to(DEFAULT)
+    choose(at, "Recipe", "two-moons")
+    assert at.query_params == link_to("two-moons")
+    well(find(at.select_slider, "Learning rate").set_value(0.1).run())
+    assert at.query_params == link_to("two-moons") | {"optimizer.lr": "0.1"}
+    well(find(at.number_input, "Epochs").set_value(0).run())
+    assert at.query_params["epochs"] == "0"
+    press(at, ":material/undo: Reset")
+    assert at.query_params == link_to("two-moons")
+
+
+def test_parameters_of_others_stay_in_the_address():
+    at = well(opened(address={"token": ["a", "b"], "embed": "true", "epochs": "3"}))
+    choose(at, "Recipe", "mlp")
+    assert at.query_params == link_to("mlp") | {"token": ["a", "b"], "embed": "true"}
+
+
+def test_an_address_that_the_browser_has_not_renewed_yet_undoes_nothing():
+    at = opened()
+    before = dict(at.query_params)
+    choose(at, "Recipe", "two-moons")
+    at.query_params = before
+    well(find(at.number_input, "Epochs").set_value(7).run())
+    assert find(at.selectbox, "Recipe").value == "two-moons"
+    assert at.query_params == link_to("two-moons") | {"epochs": "7"}
+
+
+def test_a_visit_to_another_page_loses_nothing_but_the_address():
+    at = well(opened(address=link_to("two-moons")))
+    at.query_params = {}  # as Streamlit does
+    go(at, "draw")
+    assert not at.query_params
+    go(at, "train")
+    assert find(at.selectbox, "Recipe").value == "two-moons"
+    assert at.query_params == link_to("two-moons")
 
 
 # --- Compare

@@ -10,13 +10,19 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from dlcore.fit import Fit
-from dlcore.history import Epoch, means, thin
+from dlcore.history import Change, Epoch, means, thin
 from dlcore.jobs import Job
+from dlcore.recipe import Recipe, field_at
+from dlcore.records import PACE, Record
 
 # Okabe and Ito's palette, safe for colour-blind eyes; what vanishes in one of the themes is replaced: black by grey,
 # yellow by a darker one, and the blue is a little lighter.
 COLOURS = ("#2381C4", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#A8A000")
 TWO = ("#E69F00", "#2381C4")  # the two classes of a plane
+# What tells runs of the same colour apart.
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "6px 2px 2px 2px", "2px 6px")
+LONGEST_LABEL = 28  # letters of a run's name in the legend
+MOST_MARKS, BEST_SIZE = 30, 11
 STEP_POINTS, MEAN_POINTS, EPOCH_POINTS = 400, 200, 200
 
 
@@ -24,37 +30,57 @@ def colour(number: int) -> str:
     return COLOURS[(number - 1) % len(COLOURS)]
 
 
-def loss_figure(jobs: Sequence[Job]) -> dict:
-    """Loss over steps. One run: every step, their mean, training and validation; several: mean and validation."""
-    traces = []
-    for job in jobs:
+def dashes(runs: Sequence[Record]) -> list[str]:
+    """How the lines of each are drawn, so that two runs of one colour are told apart."""
+    inks = [colour(run.number) for run in runs]
+    return [DASHES[inks[:place].count(ink) % len(DASHES)] for place, ink in enumerate(inks)]
+
+
+def called(run: Record) -> str:
+    """What a legend calls a run among others that may share its name."""
+    return f"{short_name(run.name)} · run {run.number}"
+
+
+def short_name(name: str) -> str:
+    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1].rstrip()}…"
+
+
+def loss_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> dict:
+    """Loss over steps. One run: every step, their mean, training and validation; several: mean and validation.
+
+    `beside`: other runs, which are called by their numbers, too.
+    """
+    traces, runs = [], [*jobs, *beside]
+    for job, dash in zip(runs, dashes(runs), strict=True):
         losses = job.history.losses
-        steps, faint = thin(np.arange(1, len(losses) + 1), losses, STEP_POINTS)
         ends, mean = means(losses, MEAN_POINTS)
-        look = {"legendgroup": job.name} if len(jobs) > 1 else {}
-        if len(jobs) == 1:
+        name = called(job) if job in beside else job.name
+        look = {"legendgroup": str(job.number), "dash": dash} if len(runs) > 1 else {}
+        if len(runs) == 1:
+            steps, faint = thin(np.arange(1, len(losses) + 1), losses, STEP_POINTS)
             traces.append(_line(job, "each", "each step", steps, faint, width=1, opacity=0.25, hoverinfo="skip"))
-        name = "steps, smoothed" if len(jobs) == 1 else f"{job.name}, steps"
-        smooth = {"meta": {"smooth": True}, "opacity": 0.6, "showlegend": len(jobs) == 1}
-        traces.append(_line(job, "steps", name, ends, mean, width=1.2, **smooth, **look))
-        if len(jobs) == 1:
+        smoothed = "steps, smoothed" if len(runs) == 1 else f"{name}, steps"
+        smooth = {"meta": {"smooth": True}, "opacity": 0.6, "showlegend": len(runs) == 1}
+        traces.append(_line(job, "steps", smoothed, ends, mean, width=1.2, **smooth, **look))
+        if len(runs) == 1:
             traces.append(_epochs(job, "training", "train_loss", thin_line=True))
-        traces.append(_epochs(job, "validation" if len(jobs) == 1 else job.name, "val_loss", **look))
-    return _figure(jobs, traces, "loss", "Loss over training steps", log=True)
+        traces.append(_epochs(job, "validation" if len(runs) == 1 else name, "val_loss", **look))
+    return _figure(jobs, beside, traces, "loss", "Loss over training steps", log=True)
 
 
-def accuracy_figure(jobs: Sequence[Job]) -> dict:
-    """Accuracy over steps, after each epoch."""
-    traces = []
-    for job in jobs:
-        look = {"legendgroup": job.name} if len(jobs) > 1 else {}
-        names = ("training", "validation") if len(jobs) == 1 else (f"{job.name}, training", job.name)
-        only = {"showlegend": len(jobs) == 1, "opacity": 1 if len(jobs) == 1 else 0.5}
+def accuracy_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> dict:
+    """Accuracy over steps, after each epoch; `beside` as in `loss_figure`."""
+    traces, runs = [], [*jobs, *beside]
+    for job, dash in zip(runs, dashes(runs), strict=True):
+        name = called(job) if job in beside else job.name
+        look = {"legendgroup": str(job.number), "dash": dash} if len(runs) > 1 else {}
+        names = ("training", "validation") if len(runs) == 1 else (f"{name}, training", name)
+        only = {"showlegend": len(runs) == 1, "opacity": 1 if len(runs) == 1 else 0.5}
         traces.append(_epochs(job, names[0], "train_accuracy", thin_line=True, **only, **look))
         traces.append(_epochs(job, names[1], "val_accuracy", **look))
-    figure = _figure(jobs, traces, "accuracy", "Accuracy over training steps", log=False)
+    figure = _figure(jobs, beside, traces, "accuracy", "Accuracy over training steps", log=False)
     figure["layout"]["yaxis"] |= {"tickformat": "~%", "hoverformat": ".2%"}
-    if not any(job.history.epochs for job in jobs):
+    if not any(job.history.epochs for job in runs):
         figure["layout"]["yaxis"]["range"] = [0, 1]
     return figure
 
@@ -122,11 +148,16 @@ def confusion_figure(counts: np.ndarray, classes: Sequence[str]) -> dict:
     return {"data": [heat], "layout": layout}
 
 
-def _figure(jobs: Sequence[Job], traces: list[dict], y: str, label: str, log: bool) -> dict:
-    most = max((job.total_steps for job in jobs), default=0)
+def _figure(
+    jobs: Sequence[Record], beside: Sequence[Record], traces: list[dict], y: str, label: str, log: bool
+) -> dict:
+    runs = [*jobs, *beside]
+    # Of a run beside that ended early, what it did not do is of no interest.
+    reached = [run.total_steps if run.active else run.history.steps for run in beside]
+    most = max([*(job.total_steps for job in jobs), *reached], default=0)
     layout = {
         # The zoom and the hidden lines belong to these runs; others start with a fresh view.
-        "uirevision": " ".join(str(job.number) for job in jobs),
+        "uirevision": " ".join(str(run.number) for run in runs),
         "xaxis": {"title": {"text": "step"}, "rangemode": "nonnegative", "hoverformat": "d"},
         "yaxis": {"title": {"text": y}, "rangemode": "nonnegative", "hoverformat": ".4g"},
         "showlegend": True,
@@ -134,26 +165,63 @@ def _figure(jobs: Sequence[Job], traces: list[dict], y: str, label: str, log: bo
     }
     if most:  # the whole run from the start: the axis does not grow under the curves
         layout["xaxis"]["range"] = [0, most]
+    if len(runs) == 1:
+        layout |= _marks(runs[0])
     return {"data": traces, "layout": layout}
 
 
-def _epochs(job: Job, name: str, measure: str, thin_line: bool = False, **look) -> dict:
-    rows = _thin_rows([row for row in job.history.epochs if getattr(row, measure) is not None], measure)
-    style = {"width": 1.4, "size": 3} if thin_line else {"width": 3, "size": 5}
-    steps, values = [row.step for row in rows], [getattr(row, measure) for row in rows]
-    line = _line(job, measure, name, steps, values, style["width"], **look)
-    # Markers only while there is room for them: few epochs.
-    few = len(rows) <= 60
-    return line | {
-        "mode": "lines+markers" if few else "lines",
-        "marker": {"size": style["size"], "color": line["line"]["color"]},
+def _marks(run: Record) -> dict:
+    """Where the run left its parent, and where its settings were changed: a line each, with words."""
+    marks = {}
+    if run.branch:
+        marks[run.branch.step] = [f"branch of run {run.branch.parent}"]
+    for change in (change for change in run.history.changes if change.step):
+        marks.setdefault(change.step, []).append(change_text(run.recipe, change))
+    latest = sorted(marks)[-MOST_MARKS:]
+    line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"color": "#8C8C8C", "width": 1, "dash": "dot"}}
+    words = {"yref": "paper", "y": 1, "yanchor": "top", "xanchor": "right", "textangle": -90, "showarrow": False}
+    return {
+        "shapes": [line | {"x0": step, "x1": step} for step in latest],
+        "annotations": [
+            words | {"x": step, "text": html.escape(", ".join(marks[step])), "font": {"size": 11}} for step in latest
+        ],
     }
 
 
-def _thin_rows(rows: Sequence[Epoch], measure: str) -> list[Epoch]:
+def change_text(recipe: Recipe, change: Change) -> str:
+    """`learning rate 0.01`, `full speed`."""
+    if change.setting == PACE:
+        return "full speed" if change.value is None else f"{change.value:g} steps/s"
+    value = f"{change.value:g}" if isinstance(change.value, float) else str(change.value).lower()
+    return f"{field_at(recipe, change.setting).title.lower()} {value}"
+
+
+def _epochs(job: Record, name: str, measure: str, thin_line: bool = False, **look) -> dict:
+    known = [row for row in job.history.epochs if getattr(row, measure) is not None]
+    rows = _thin_rows(known, measure, job.history.best)
+    style = {"width": 1.4, "size": 3} if thin_line else {"width": 3, "size": 5}
+    steps, values = [row.step for row in rows], [getattr(row, measure) for row in rows]
+    line = _line(job, measure, name, steps, values, style["width"], **look)
+    # Markers only while there is room for them: few epochs. The best one has a star, whatever the number.
+    size = style["size"] if len(rows) <= 60 else 0
+    marker = {"size": size, "color": line["line"]["color"]}
+    best = job.history.best
+    if best in rows and not thin_line:
+        starred = [row is best for row in rows]
+        marker |= {
+            "size": [BEST_SIZE if star else size for star in starred],
+            "symbol": ["star" if star else "circle" for star in starred],
+            "line": {"width": [1 if star else 0 for star in starred], "color": "#FFFFFF"},
+        }
+        line["text"] = ["best epoch" if star else "" for star in starred]
+    return line | {"mode": "lines+markers", "marker": marker}
+
+
+def _thin_rows(rows: Sequence[Epoch], measure: str, best: Epoch | None) -> list[Epoch]:
     values = np.array([getattr(row, measure) for row in rows], dtype=np.float64)
     kept, _ = thin(np.arange(len(rows)), values, EPOCH_POINTS)
-    return [rows[i] for i in kept]
+    places = {int(place) for place in kept} | ({rows.index(best)} if best in rows else set())
+    return [rows[place] for place in sorted(places)]
 
 
 def _points(name: str, x: np.ndarray, y: np.ndarray, ink: str) -> dict:
@@ -166,7 +234,9 @@ def _short(values: Iterable) -> list[float]:
     return [float(f"{value:.5g}") for value in values]  # five digits are more than a screen shows
 
 
-def _line(job: Job, part: str, name: str, x: Iterable, y: Iterable, width: float, **look) -> dict:
+def _line(
+    job: Record, part: str, name: str, x: Iterable, y: Iterable, width: float, dash: str = "solid", **look
+) -> dict:
     return {
         "type": "scatter",
         "uid": f"{part}-{job.number}",  # plotly makes selectors of it, so no name that a person gave
@@ -174,6 +244,71 @@ def _line(job: Job, part: str, name: str, x: Iterable, y: Iterable, width: float
         "name": html.escape(name, quote=False),  # plotly reads it as markup
         "x": [int(value) for value in x] or [None],  # a line without points would be missing in the legend
         "y": _short(y) or [None],
-        "line": {"color": colour(job.number), "width": width},
+        "line": {"color": colour(job.number), "width": width, "dash": dash},
         **look,
     }
+
+
+def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
+    """Runs over each other by `step`, `epoch` or `time`: validation bold; beside the loss, the steps' means thin.
+
+    A ring marks where a branch left its parent; if the parent is shown too, the branch begins there.
+    """
+    unit, per = _time_unit(runs) if x == "time" else (x, 1)
+    shown, traces = {run.number for run in runs}, []
+    for run, dash in zip(runs, dashes(runs), strict=True):
+        start = run.branch.step if run.branch and run.branch.parent in shown else 0
+        line = {"color": colour(run.number), "width": 3, "dash": dash}
+        label = html.escape(called(run), quote=False)
+
+        def trace(part, steps, values, run=run, label=label, **look) -> dict:
+            places = [float(f"{place:.7g}") for place in _places(run, steps, x) / per]
+            look = {"uid": f"{part}-{run.number}", "legendgroup": str(run.number), "mode": "lines", **look}
+            return {"type": "scatter", "name": label, "x": places or [None], "y": _short(values) or [None], **look}
+
+        if measure == "loss":
+            ends, mean = means(run.history.losses[start:], MEAN_POINTS)
+            look = {"meta": {"smooth": True}, "opacity": 0.5, "showlegend": False, "hoverinfo": "skip"}
+            traces.append(trace("steps", start + ends, mean, line=line | {"width": 1.2, "dash": "solid"}, **look))
+        rows = [row for row in run.history.epochs if getattr(row, f"val_{measure}") is not None and row.step >= start]
+        rows = _thin_rows(rows, f"val_{measure}", run.history.best)
+        steps, values = np.array([row.step for row in rows]), [getattr(row, f"val_{measure}") for row in rows]
+        mode = "lines+markers" if len(rows) <= 60 else "lines"  # markers while there is room for them
+        dots = {"size": 5, "color": line["color"]}
+        traces.append(trace("validation", steps, values, line=line, mode=mode, marker=dots))
+        left = [row for row in rows if run.branch and row.step == run.branch.step]
+        if left:
+            ring = {"symbol": "circle-open", "size": 13, "color": line["color"], "line": {"width": 2}}
+            told = f"{label} left run {run.branch.parent} here"
+            look = {"mode": "markers", "marker": ring, "showlegend": False, "hoverinfo": "text", "text": [told]}
+            traces.append(trace("branch", np.array([left[0].step]), [getattr(left[0], f"val_{measure}")], **look))
+    hover = {"step": "d", "epoch": ".4~g", "time": ".4~g"}[x]
+    yaxis = {"title": {"text": f"validation {measure}"}, "rangemode": "nonnegative", "hoverformat": ".4g"}
+    layout = {
+        "uirevision": f"{x} {' '.join(str(run.number) for run in runs)}",
+        "xaxis": {"title": {"text": unit}, "rangemode": "nonnegative", "hoverformat": hover},
+        "yaxis": yaxis | ({"tickformat": "~%", "hoverformat": ".2%"} if measure == "accuracy" else {}),
+        "showlegend": True,
+        "meta": {"log": measure == "loss", "label": f"Validation {measure} of {len(runs)} runs over {x}"},
+    }
+    return {"data": traces, "layout": layout}
+
+
+def _places(run: Record, steps: np.ndarray, x: str) -> np.ndarray:
+    """Where steps stand on the axis: between the ends of epochs by interpolation, and after the last one at the pace
+    so far.
+    """
+    if x == "step" or not len(steps):
+        return np.asarray(steps, dtype=float)
+    rows = run.history.epochs
+    ends = [0, *(row.step for row in rows)]
+    values = [0.0, *(row.epoch if x == "epoch" else row.seconds for row in rows)]
+    pace = 1 / max(run.steps_per_epoch, 1) if x == "epoch" else run.stepping / max(run.history.steps, 1)
+    return np.interp(steps, ends, values) + np.maximum(np.asarray(steps) - ends[-1], 0) * pace
+
+
+def _time_unit(runs: Sequence[Record]) -> tuple[str, float]:
+    """The title of a time axis, and how many seconds one of its units has."""
+    longest = max(_places(run, np.array([run.history.steps]), "time")[0] for run in runs)
+    units = (("time (hours)", 3600), ("time (minutes)", 60), ("time (seconds)", 1))
+    return next((title, seconds) for title, seconds in units if longest >= 2 * seconds or seconds == 1)

@@ -23,7 +23,7 @@ BATCHES = ("all", 8, 16, 32, 64, 128, 256, 512)
 
 def choose_named(draft: Draft) -> None:
     """The select box that starts a draft from a named recipe."""
-    key = f"{draft.page}/recipe"  # without the generation: the box itself stays, and keeps the focus
+    key = f"{draft.page}/recipe/{draft.links}"  # without the generation: the box itself stays, and keeps the focus
     about = "  \n".join(f"**{name}**: {named.about}" for name, named in RECIPES.items())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
         st.selectbox(
@@ -60,6 +60,8 @@ def edit_recipe(draft: Draft) -> None:
     edit.choice("schedule")
     with st.expander("Augmentation"):
         edit.fields("augmentation")
+    with st.expander("Ending early"):
+        edit.fields("stop")
     with st.expander("Seed, device, precision"):
         for name in ("seed", "device", "precision"):
             edit.field(name)

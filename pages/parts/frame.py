@@ -4,7 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.parts.session import keep, remember
+from pages.parts.panels import escape
+from pages.parts.session import keep, parameters, remember, store_problem
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,15 +18,23 @@ def frame():
     st.set_page_config(page_title="dlcore", page_icon=ROOT / "static" / "icon.svg", layout="wide")
     st.html(ROOT / "pages" / "parts" / "style.css")
     keep("framed", True)
+    if problem := store_problem():
+        st.error(escape(problem), icon=":material/hard_drive:")
     train = st.Page("pages/train.py", title="Train", icon=":material/play_circle:", url_path="home", default=True)
     return st.navigation(
         [
             train,
             st.Page("pages/compare.py", title="Compare", icon=":material/flag:"),
             st.Page("pages/draw.py", title="Draw", icon=":material/draw:"),
+            st.Page("pages/runs.py", title="Runs", icon=":material/history:"),
             st.Page("pages/reference.py", title="Reference", icon=":material/menu_book:"),
             # The default page is served at / alone (its own path only has to differ); /train means it too.
-            st.Page(lambda: st.switch_page(train), title="Train", url_path="train", visibility="hidden"),
+            st.Page(
+                lambda: st.switch_page(train, query_params=parameters()),
+                title="Train",
+                url_path="train",
+                visibility="hidden",
+            ),
         ],
         position="top",
     )

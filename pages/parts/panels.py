@@ -1,21 +1,31 @@
 """Panels: what Train and Compare share while something trains: the buttons, the pace, the status, the problem list."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import streamlit as st
 
 from dlcore.jobs import Job
-from dlcore.settings import Problem
+from dlcore.records import Record
+from dlcore.settings import Problem, SettingsError
+from dlcore.store import StoreError
 from pages.parts.session import keep, remember, widget
 
 PATIENCE = 5  # seconds to wait for a network's answer: a step of a very large one
+MOST_PROBLEMS = 10  # that are listed: a link may ask for anything
 TICK = 0.4  # seconds between two looks at what trains
 FULL_SPEED = "full speed"
 PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, FULL_SPEED)
 
 
-def buttons(current: Callable[[], Sequence[Job]], start: Callable[..., Sequence[Job]], startable: bool) -> None:
-    """Start, Pause, Resume, Step, Stop and the pace, for one run or for all contestants of a race.
+def buttons(
+    current: Callable[[], Sequence[Job]],
+    start: Callable[..., Sequence[Job]],
+    startable: bool,
+    more: Callable[[], None] = lambda: None,
+) -> None:
+    """Start, Pause, Resume, Step, Stop and the pace, for one run or for all contestants of a race; `more` adds to the
+    row.
 
     `current()` are the jobs now; `start(pace=..., paused=...)` starts new ones. Both are asked anew for every click,
     since a double click comes twice and another tab may have been quicker.
@@ -46,6 +56,7 @@ def buttons(current: Callable[[], Sequence[Job]], start: Callable[..., Sequence[
         st.button("Resume", on_click=each(Job.resume), disabled=not paused, help="Go on where it was paused.")
         step = st.button("Step", disabled=not (going or startable), help="One single training step, then a pause.")
         st.button("Stop", on_click=each(Job.stop), disabled=not going, help="End here and keep what was learned.")
+        more()
         st.select_slider(
             "Pace",
             PACES,
@@ -57,11 +68,21 @@ def buttons(current: Callable[[], Sequence[Job]], start: Callable[..., Sequence[
             width=220,
         )
     # Not by callbacks: they come before the page has read a setting that was typed just before the click.
-    if begin and not active():
-        start(pace=_pace(), paused=False)
-    if step:
-        for job in active() or start(pace=_pace(), paused=True):
-            job.step()
+    with told():
+        if begin and not active():
+            start(pace=_pace(), paused=False)
+        if step:
+            for job in active() or start(pace=_pace(), paused=True):
+                job.step()
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What cannot be done is told in place, as one sentence."""
+    try:
+        yield
+    except (StoreError, SettingsError) as error:
+        st.error(escape(str(error)), icon=":material/error:")
 
 
 def _nearest_pace(pace: float | None) -> int | str:
@@ -73,13 +94,15 @@ def _pace() -> float | None:
     return None if pace == FULL_SPEED else float(pace)
 
 
-def status(jobs: Sequence[Job]) -> None:
-    """The state in words, where it stands, and how long it takes."""
+def status(jobs: Sequence[Record]) -> None:
+    """The state in words, where it stands, and how long it takes; below, what a person should know of it."""
     word = state(jobs)
     active = [job for job in jobs if job.active]
     shown = min(active, key=lambda job: job.progress) if active else max(jobs, key=lambda job: job.progress)
-    parts = [f"**{word}**"]
-    if word == "preparing" and shown.downloaded:
+    parts = [f"**{word}**{f': {escape(shown.reason)}' if shown.reason else ''}"]
+    if word == "queued":
+        parts.append("its turn comes when others are done")
+    if word == "preparing" and isinstance(shown, Job) and shown.downloaded:
         parts.append(f"downloading {shown.recipe.data.title}: {shown.downloaded:.0%}")
     if shown.steps_per_epoch:
         parts.append(f"epoch {shown.epoch} of {shown.recipe.epochs}")
@@ -89,27 +112,28 @@ def status(jobs: Sequence[Job]) -> None:
         parts.append(f"{clock(shown.remaining)} remaining")
     if len(jobs) == 1 and shown.history.steps:
         parts.append(f"{shown.steps_per_second:,.0f} steps/s")
+    if len(jobs) == 1 and shown.history.best:
+        parts.append(f"★ best epoch {shown.history.best.epoch}")
     st.progress(min(1.0, shown.progress), text=" · ".join(parts))
+    for job in jobs:
+        for trouble in [job.trouble, *job.notices] if isinstance(job, Job) else []:
+            if trouble:
+                st.warning(escape(trouble), icon=":material/warning:")
 
 
-def state(jobs: Sequence[Job]) -> str:
+def state(jobs: Sequence[Record]) -> str:
     """One word for one run or for a race: what is going on goes first, and a race is finished if anyone is."""
     words = {job.status for job in jobs}
-    order = ("training", "preparing", "paused", "finished", "stopped", "failed")
+    order = ("training", "preparing", "paused", "queued", "finished", "stopped", "interrupted", "failed")
     return next(word for word in order if word in words)
 
 
-def title(job: Job) -> str:
-    """A run's name, and how far it is."""
-    parts = [f"**{escape(job.name)}** · run {job.number}", job.status]
-    if job.active and job.epoch:
-        parts.append(f"epoch {job.epoch} of {job.recipe.epochs}")
-    if job.history.epochs and (accuracy := job.history.epochs[-1].val_accuracy) is not None:
-        parts.append(f"{accuracy:.1%} on validation")
-    return " · ".join(parts)
+def title(run: Record) -> str:
+    """A run's name, number and state, for Markdown."""
+    return f"**{escape(run.name)}** · run {run.number} · {run.status}"
 
 
-def failure(job: Job) -> None:
+def failure(job: Record) -> None:
     """Why a job failed, in one sentence, with the traceback behind a fold."""
     st.error(escape(job.failure.text), icon=":material/error:")
     if job.failure.traceback:
@@ -117,9 +141,11 @@ def failure(job: Job) -> None:
             st.code(job.failure.traceback, language="python")
 
 
-def problem_list(problems: Sequence[Problem]) -> None:
+def problem_list(problems: Sequence[Problem], why: str = "Before this can start:") -> None:
     if problems:
-        st.warning("Before this can start:\n\n" + "\n".join(f"- {escape(str(problem))}" for problem in problems))
+        lines = [f"- {escape(' '.join(str(problem).split()))}" for problem in problems[:MOST_PROBLEMS]]
+        lines += [f"- and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
+        st.warning("\n".join([why, "", *lines]))
 
 
 def escape(text: str) -> str:
@@ -134,7 +160,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def rerun_when_changed(jobs: Sequence[Job], active: bool) -> None:
+def rerun_when_changed(jobs: Sequence[Record], active: bool) -> None:
     """At the end of a fragment: once something has started or ended, run the whole page, which sets the tick anew.
 
     `active` is what the page saw when it ran last.

@@ -91,6 +91,21 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the running dashboard's URL; fail if its log complains or it does not stop when told to."""
     folder = tmp_path_factory.mktemp("server")
+    process, url = serve(folder)
+    try:
+        yield url
+        process.terminate()
+        process.wait(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    log = (folder / "server.log").read_text()
+    if SUSPICIOUS.search(log):
+        pytest.fail(f"the server complained:\n{log}", pytrace=False)
+
+
+def serve(folder: Path) -> tuple[subprocess.Popen, str]:
+    """Start a dashboard whose data, runs and log are in a folder; wait until it answers, and give its URL."""
     log = folder / "server.log"
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -98,20 +113,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "streamlit", "run", ROOT / "dashboard.py", "--server.headless=true"]
     command += ["--server.address=127.0.0.1", f"--server.port={port}", "--logger.enableRich=false"]
     environment = os.environ | {"DLCORE_DATA": str(folder / "data"), "DLCORE_RUNS": str(folder / "runs")}
-    with log.open("w") as output:
+    with log.open("a") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
         wait_until(lambda: process.poll() is not None or healthy(url), timeout=60)
-        if process.poll() is not None:
-            pytest.fail(f"the server ended with {process.returncode}:\n{log.read_text()}", pytrace=False)
-        yield url
-        process.terminate()
-        process.wait(timeout=20)
-    finally:
+    except BaseException:
         process.kill()
-        process.wait()
-    if SUSPICIOUS.search(log.read_text()):
-        pytest.fail(f"the server complained:\n{log.read_text()}", pytrace=False)
+        raise
+    if process.poll() is not None:
+        pytest.fail(f"the server ended with {process.returncode}:\n{log.read_text()}", pytrace=False)
+    return process, url
 
 
 def healthy(url: str) -> bool:

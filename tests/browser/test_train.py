@@ -1,10 +1,11 @@
 """The Train page in a browser: a run from Start to its CSV, and what a viewer did to a chart while it moves."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.helpers import (
     PLOT,
@@ -34,6 +35,10 @@ def train(page: Page, server: str, recipe: str = "simplenet", epochs: int = ENDL
     choose_recipe(page, recipe, epochs)
     set_pace(page, pace)
     start(page, "live-loss")
+
+
+def epochs(page: Page) -> Locator:
+    return page.get_by_role("spinbutton", name="Epochs", exact=True)
 
 
 def table_of(page: Page, folder: Path) -> tuple[str, list[dict]]:
@@ -169,10 +174,24 @@ def test_a_double_click_starts_one_run(page: Page, server: str, tmp_path: Path):
     button(page, "Start").dblclick()
     reaches(page, "training")
     reaches(page, "epoch 2")
-    press(page, "Stop")
-    reaches(page, "stopped")
     second = int(table_of(page, tmp_path)[0].rsplit("-", 1)[1])
     assert second == first + 1
+    press(page, "Stop")
+    reaches(page, "stopped")
+
+
+def test_the_table_can_be_saved_while_it_grows_and_another_tab_looks_on(page: Page, server: str, tmp_path: Path):
+    train(page, server)
+    other = page.context.new_page()
+    visit(other, server)
+    drawn(other, "live-loss")
+    page.bring_to_front()
+    lengths = [len(table_of(page, tmp_path)[1]) for _ in range(8)]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]
+    reaches(page, "training")
+    press(page, "Stop")
+    reaches(page, "stopped")
 
 
 def test_start_takes_what_was_typed_just_before(page: Page, server: str):
@@ -182,6 +201,73 @@ def test_start_takes_what_was_typed_just_before(page: Page, server: str):
     press(page, "Start")  # the click itself makes the field give up its value
     reaches(page, "of 7")
     reaches(page, "finished")
+
+
+def test_the_address_opens_the_same_controls_elsewhere(page: Page, server: str, browser: Browser):
+    open_train(page, server)
+    choose_recipe(page, "two-moons", 7)
+    choose(page, "Optimizer", "RMSprop")
+    page.wait_for_url(re.compile(r"optimizer=rmsprop"))
+    context = browser.new_context()
+    other = context.new_page()
+    visit(other, page.url)
+    for label, value in (("Recipe", "two-moons"), ("Data", "Two moons"), ("Optimizer", "RMSprop")):
+        expect(other.get_by_role("combobox", name=label, exact=True)).to_have_value(value)
+    expect(epochs(other)).to_have_value("7")
+    drawn(other, "live-loss")
+    assert other.url == page.url
+    context.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/train"])
+def test_a_link_lists_what_cannot_be_had_until_something_changes(page: Page, server: str, path: str):
+    open_train(page, server, f"{path}?embed_options=light_theme&data=moons&epochs=0&seed=7&bogus=<b>1</b>")
+    expect(page.get_by_role("combobox", name="Data", exact=True)).to_have_value("Two moons")
+    told = page.get_by_test_id("stAlert").filter(has_text="This link asks for what cannot be had")
+    expect(told).to_contain_text("epochs is 0; it takes a whole number from 1 to 100000; the nearest is 1.")
+    expect(told).to_contain_text("bogus is not a setting")
+    page.wait_for_url(re.compile(r"embed_options=light_theme&.*epochs=10&"))
+    set_number(page, "Epochs", 8)
+    expect(told).to_have_count(0)
+
+
+def test_back_and_forward_move_the_controls(page: Page, server: str):
+    open_train(page, server, "/?epochs=3")
+    choose_recipe(page, "linear-regression", 7)
+    choose_recipe(page, "two-moons", 8)
+    for go, recipe, shown in (
+        (page.go_back, "two-moons", 50),
+        (page.go_back, "linear-regression", 7),
+        (page.go_back, "linear-regression", 1000),
+        (page.go_forward, "linear-regression", 7),
+        (page.go_forward, "two-moons", 50),
+    ):
+        go()
+        expect(page.get_by_role("combobox", name="Recipe", exact=True)).to_have_value(recipe)
+        expect(epochs(page)).to_have_value(str(shown))
+        assert f"&epochs={shown}&" in page.url
+    set_number(page, "Epochs", 9)
+    page.wait_for_url(re.compile("&epochs=9&"))
+    page.get_by_role("link", name="Reference").click()
+    expect(page.locator("table").first).to_be_visible()
+    page.go_back()
+    drawn(page, "live-loss")
+    expect(epochs(page)).to_have_value("9")
+    assert "&epochs=9&" in page.url
+
+
+def test_a_run_leaves_the_address_alone_and_back_leaves_the_run_alone(page: Page, server: str):
+    train(page, server, pace="50 steps/s")
+    settled(page)
+    length, address = page.evaluate("history.length"), page.url
+    wait_for_steps(page, "live-loss", 50)
+    assert (page.evaluate("history.length"), page.url) == (length, address)
+    page.go_back()
+    page.wait_for_function("(address) => location.href !== address", arg=address)
+    wait_for_steps(page, "live-loss", 20)
+    reaches(page, "training")
+    press(page, "Stop")
+    reaches(page, "stopped")
 
 
 def test_a_run_that_diverges_says_what_to_do(page: Page, server: str):

@@ -1,0 +1,101 @@
+"""Answers: one question to several networks, which train here, are over, or lie in the store."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+from torch import Tensor
+
+from dlcore.jobs import Job
+from dlcore.records import Record
+from dlcore.store import StoreError
+from dlcore.training import predict
+from pages.parts import panels
+from pages.parts.charts import colour
+from pages.parts.session import lately, weights_lately
+
+NO_BEST = "Its first epoch is not over, so none is the best yet."
+
+
+class Answer(NamedTuple):
+    """What a run says, and by which of its weights."""
+
+    run: Record
+    shares: Sequence[float]  # a class
+    weights: str  # "best" or "last"
+    epoch: int  # that these weights have reached
+    notes: tuple[str, ...] = ()
+
+
+def show_answers(chosen: dict[int, str], raw: Tensor, best: bool) -> None:
+    """A card for each run, given by its number and what it is called. The questions go out together, so that they wait
+    but once.
+    """
+    asked = [ask(number, raw, best) for number in chosen]
+    columns = st.columns(min(len(chosen), 2))
+    for place, (called, answer) in enumerate(zip(chosen.values(), asked, strict=True)):
+        with columns[place % len(columns)]:
+            try:
+                card(answer.result(panels.PATIENCE))
+            except TimeoutError:
+                st.caption(f"**{panels.escape(called)}**  \nBusy with a long step; the answer comes later.")
+            except StoreError as error:
+                st.caption(f"**{panels.escape(called)}**  \n{panels.escape(str(error))}")
+
+
+def ask(number: int, raw: Tensor, best: bool) -> Future:
+    """The Answer to come, or a StoreError. A network that does not train is asked at once, in this thread."""
+    future: Future = Future()
+    try:
+        run = lately(number)
+        if not (isinstance(run, Job) and run.ready and run.status != "failed"):
+            future.set_result(_stored(run, raw, best))
+        elif best and run.best:
+            return _of_job(run, raw, run.best)
+        elif best and run.history.best:  # from before this process went on with the run
+            future.set_result(_stored(run, raw, best))
+        else:
+            return _of_job(run, raw, None, notes=(NO_BEST,) if best else ())
+    except StoreError as error:
+        future.set_exception(error)
+    return future
+
+
+def _of_job(run: Job, raw: Tensor, kept, notes=()) -> Future:
+    def answer(network) -> Answer:
+        if kept:
+            return Answer(run, predict(network, raw, kept.model)[0].tolist(), "best", kept.epochs)
+        return Answer(run, predict(network, raw)[0].tolist(), "last", run.epoch, notes)
+
+    return run.ask(answer)
+
+
+def _stored(run: Record, raw: Tensor, best: bool) -> Answer:
+    found = weights_lately(run, best)
+    word = "best" if best and run.history.best else "last"
+    return Answer(run, predict(found.network, raw)[0].tolist(), word, found.epoch + bool(found.place), found.passed)
+
+
+def card(answer: Answer) -> None:
+    """Who answers, the top class, and all of them as bars."""
+    run, shares = answer.run, answer.shares
+    classes, top, ink = run.recipe.data.classes, int(np.argmax(shares)), colour(run.number)
+    bars = "".join(
+        f'<div class="bar{" top" if place == top else ""}"><span>{name}</span>'
+        f'<div><i style="width:{share:.1%};background:{ink}"></i></div><b>{share:.1%}</b></div>'
+        for place, (name, share) in enumerate(zip(classes, shares, strict=True))
+    )
+    st.caption(f"{panels.title(run)}  \n{which(answer)}")
+    st.html(f'<div class="answer"><p class="class">{classes[top]} <small>{shares[top]:.1%}</small></p>{bars}</div>')
+    for note in answer.notes:
+        st.caption(panels.escape(note))
+
+
+def which(answer: Answer) -> str:
+    """`best, epoch 9 · 97.5% on validation`: as the last whole epoch of these weights was."""
+    run = answer.run
+    of = f" of {run.recipe.epochs}" if run.active and answer.weights == "last" else ""
+    done = [row.val_accuracy for row in run.history.epochs if row.epoch <= answer.epoch]
+    return f"{answer.weights}, epoch {answer.epoch}{of}" + (f" · {done[-1]:.1%} on validation" if done else "")

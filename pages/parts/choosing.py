@@ -1,0 +1,64 @@
+"""Choosing among runs: this process's jobs and what the store has, a run that is both only once."""
+
+import contextlib
+from collections.abc import Callable, Iterable
+
+import streamlit as st
+
+from dlcore.jobs import Job
+from dlcore.records import Record
+from dlcore.store import StoreError
+from pages.parts.panels import escape
+from pages.parts.session import jobs, keep, lately, remember, store
+
+MOST = 4  # more side by side than anyone can tell apart
+
+
+def offered(job_fits: Callable[[Job], bool], row_fits: Callable[[dict], bool]) -> dict[int, str]:
+    """What the runs that fit are called, by number, newest first; `row_fits` is asked about rows of the store, since
+    opening thousands of runs would take long.
+    """
+    names = {row["number"]: row["name"] for row in _rows() if row_fits(row)}
+    names |= {job.number: job.name for job in jobs() if job_fits(job)}
+    return {number: f"{names[number]} · run {number}" for number in sorted(names, reverse=True)}
+
+
+def choose_runs(label: str, offered: dict[int, str], first: list[int], key: str, help: str) -> dict[int, str]:
+    """Up to four of the runs that are offered; those of `first` until someone chooses. Tells of what cannot be read."""
+    before = [number for number in remember(key, []) if number in offered]
+    chosen = st.multiselect(
+        label,
+        list(offered),
+        default=before or first,
+        key=key,
+        format_func=offered.get,
+        max_selections=MOST,
+        placeholder="Choose runs",
+        select_all=False,
+        help=f"{help} Up to {MOST}.",
+    )
+    keep(key, chosen)
+    readable = {}
+    for number in chosen:
+        try:
+            readable[lately(number).number] = offered[number]
+        except StoreError as error:
+            st.warning(escape(str(error)))
+    return readable
+
+
+def known(numbers: Iterable[int]) -> list[Record]:
+    """The runs as they are now, less those that cannot be read."""
+    found = []
+    for number in numbers:
+        with contextlib.suppress(StoreError):
+            found.append(lately(number))
+    return found
+
+
+def _rows() -> list[dict]:
+    try:
+        return store().rows() if store() else []
+    except StoreError as error:
+        st.warning(escape(str(error)))
+        return []

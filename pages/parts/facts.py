@@ -1,0 +1,88 @@
+"""Facts: recipes as compact tables of plain HTML. What they hold may come from outside, so all of it is escaped."""
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from dlcore.recipe import Recipe, value_at
+from dlcore.settings import Settings
+
+
+class Setting(NamedTuple):
+    """One setting of a recipe; a choice itself is a setting, and so is each of its own."""
+
+    path: str  # dotted
+    choice: str  # the title of the choice that it belongs to, or is; empty for what stands alone
+    title: str
+    value: Any
+
+
+def settings_of(settings: Settings, prefix: str = "", choice: str = "") -> Iterator[Setting]:
+    """Everything that a recipe sets, in the order of the controls."""
+    for name, field in type(settings).model_fields.items():
+        value, path = getattr(settings, name), f"{prefix}{name}"
+        if isinstance(value, Settings) and "kind" in type(value).model_fields:
+            yield Setting(path, field.title, field.title, value.title)
+            yield from settings_of(value, f"{path}.", field.title)
+        elif isinstance(value, Settings):
+            within = settings_of(value, f"{path}.", "")
+            yield from (one._replace(title=f"{field.title}: {one.title.lower()}") for one in within)
+        elif name != "kind":
+            yield Setting(path, choice, field.title or name, value)
+
+
+def facts(recipe: Recipe) -> str:
+    """A recipe in columns, a block for each choice; rules for its end and changes of pictures only if there are any."""
+    blocks: dict[str, list[Setting]] = {}
+    for one in settings_of(recipe):
+        if not (one.path.startswith(("augmentation.", "stop.")) and one.value == value_at(Recipe(), one.path)):
+            blocks.setdefault(one.choice, []).append(one)
+    blocks[""] = blocks.pop("", [])  # what stands alone comes last
+    lists = "".join(f"<dl>{''.join(map(_fact, block))}</dl>" for block in blocks.values())
+    return f'<div class="facts">{lists}</div>'
+
+
+def difference(recipes: Sequence[Recipe]) -> list[list[str]]:
+    """A row for every setting in which recipes differ: its title, then its value in each; `–` where it has none."""
+    known = [{one.path: one for one in settings_of(recipe)} for recipe in recipes]
+    rows, order = [], list(Recipe.model_fields)
+    paths = dict.fromkeys(path for settings in known for path in settings)
+    for path in sorted(paths, key=lambda path: order.index(path.split(".")[0])):
+        found = [settings.get(path) for settings in known]
+        if len({None if one is None else text(one.value) for one in found}) > 1:
+            one = next(filter(None, found))
+            title = one.title if one.choice in ("", one.title) else f"{one.choice}: {one.title.lower()}"
+            rows.append([title, *("–" if one is None else text(one.value) for one in found)])
+    return rows
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    found = f'<table class="standings"><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="wide">{found}</div>'
+
+
+def text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return ", ".join(map(text, value)) if isinstance(value, tuple) else str(value)
+
+
+def size(count: float) -> str:
+    """Bytes in words: `1.2 MB`."""
+    unit = "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def _fact(one: Setting) -> str:
+    inner = "" if one.choice in ("", one.title) else ' class="inner"'
+    title, value = html.escape(one.title), html.escape(text(one.value))
+    return f'<dt{inner} title="{html.escape(one.path)}">{title}</dt><dd>{value}</dd>'

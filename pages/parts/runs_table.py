@@ -1,0 +1,247 @@
+"""The table of runs: what is kept, searched and filtered; the queue of those that wait; and those just deleted.
+
+It runs as a fragment, so that it can follow what trains here or elsewhere while the rest of the page stands still. What
+is selected is kept by number (`session.selected_runs`): rows come, go and change places under the person's eyes.
+"""
+
+import datetime
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from dlcore.jobs import Job
+from dlcore.records import ACTIVE
+from dlcore.store import StoreError
+from pages.parts.facts import size
+from pages.parts.panels import escape, told
+from pages.parts.session import (
+    conductor,
+    keep,
+    remember,
+    select_runs,
+    selected_runs,
+    set_widget,
+    store,
+    widget,
+)
+
+TICK = 2  # seconds between two looks at the runs while one is under way
+STATUSES = (*ACTIVE, "finished", "stopped", "failed", "interrupted")
+SEARCHED = ("number", "name", "note", "data", "model", "optimizer")
+HIGHEST, ROW_HEIGHT = 6, 30  # rows that are in view, and the pixels of each
+MOST_DELETED = 20  # that are listed
+NUMBER = st.column_config.NumberColumn
+
+
+def attempt(act: Callable, *arguments) -> None:
+    """Do what a widget asks for; if it cannot be done, the table says why."""
+    try:
+        act(*arguments)
+        keep("runs/problem", "")
+    except StoreError as error:
+        keep("runs/problem", str(error))
+
+
+def overview(at_first: list[list[dict]], active: bool) -> None:
+    """The table with all that finds a run. `at_first` holds the rows as the page has read them already, for its first
+    run; `active` is whether any of them was under way then.
+    """
+    with told(), st.container(key="runs-table", gap="xsmall"):
+        rows = at_first.pop() if at_first else store().rows()
+        shown = search(rows)
+        listing(rows, shown)
+        if problem := remember("runs/problem", ""):
+            st.error(escape(problem), icon=":material/error:")
+        left, right = st.columns(2)
+        with left:
+            queue()
+        with right:
+            deleted()
+        if any(row["status"] in ACTIVE for row in rows) != active:
+            st.rerun()
+
+
+def search(rows: list[dict]) -> list[dict]:
+    """The line of fields above the table, and the rows that fit what they say."""
+    words, statuses, tags = st.columns([2, 1, 1])
+    asked = words.text_input(
+        "Search",
+        key="runs/search",
+        type="search",
+        live=True,
+        persist_state="session",
+        placeholder="Search: id, name, tag, note, data, model, optimizer",
+        label_visibility="collapsed",
+    )
+    chosen = statuses.multiselect(
+        "Status",
+        STATUSES,
+        key="runs/status",
+        persist_state="session",
+        placeholder="Any status",
+        label_visibility="collapsed",
+    )
+    known = sorted({tag for row in rows for tag in row["tags"]} | set(widget("runs/tags", [])))
+    wanted = tags.multiselect(
+        "Tags",
+        known,
+        key="runs/tags",
+        persist_state="session",
+        placeholder="Any tag",
+        label_visibility="collapsed",
+        disabled=not known,
+    )
+    return [row for row in rows if fits(row, asked.lower().split(), chosen, wanted)]
+
+
+def fits(row: dict, words: Sequence[str], statuses: Sequence[str], tags: Sequence[str]) -> bool:
+    """Every word is somewhere in the row, its status is one of those, and it has all the tags."""
+    if (statuses and row["status"] not in statuses) or not set(tags) <= set(row["tags"]):
+        return False
+    text = "\n".join([*(str(row[name]) for name in SEARCHED), *row["tags"]]).lower() if words else ""
+    return all(word in text for word in words)
+
+
+def listing(rows: list[dict], shown: list[dict]) -> None:
+    ids = [str(row["number"]) for row in shown]
+    places = {id: place for place, id in enumerate(ids)}
+    selected = [places[id] for id in selected_runs() if id in places]
+    state = widget("runs/table")
+    # The browser knows places alone: they differ when rows came or went, and when the address selects others.
+    if state is None or set(state["selection"]["rows"]) != set(selected):
+        show_selected(selected)
+    few, many = f"{len(shown):,} of " if len(shown) < len(rows) else "", "s" if len(rows) > 1 else ""
+    room = size(sum(row["size"] for row in rows))
+    hint = "A click shows a run; the boxes on the left lay several over each other."
+    st.caption(f"{few}{len(rows):,} run{many} · {room} on disk. {hint}")
+    st.dataframe(
+        frame(shown),
+        key="runs/table",
+        height=34 + ROW_HEIGHT * min(max(len(rows), 2), HIGHEST),
+        row_height=ROW_HEIGHT,
+        hide_index=True,
+        placeholder="",
+        on_select=lambda: pick(ids),
+        selection_mode=["multi-row", "single-cell"],
+        column_config=COLUMNS,
+        alt="Runs",
+    )
+
+
+def show_selected(places: list[int], cell: tuple[int, str] | None = None) -> None:
+    set_widget("runs/table", {"selection": {"rows": places, "columns": [], "cells": [cell] if cell else []}})
+    keep("runs/cell", cell)
+
+
+def pick(ids: list[str]) -> None:
+    """What the person selected: a row by its box, beside others, or by a click anywhere in it, alone."""
+    selection = widget("runs/table")["selection"]
+    cell = selection["cells"][0] if selection["cells"] else None
+    clicked = cell if cell != remember("runs/cell", None) else None
+    rows = [clicked[0]] if clicked else selection["rows"]
+    select_runs(ids[row] for row in rows if row < len(ids))
+    show_selected([row for row in rows if row < len(ids)], clicked)
+    keep("runs/deleted", None)
+    st.rerun()
+
+
+def frame(rows: list[dict]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "epochs", "created", "elapsed", "parent_epoch"])
+    for share in ("val_accuracy", "best_val_accuracy"):  # Streamlit's own format gives each its own number of digits
+        table[share] = table[share].astype(float) * 100
+    for number in ("val_loss", "lr", "parent", "size"):
+        table[number] = table[number].astype(float)
+    longest = len(str(table["epoch"].max())) if rows else 1
+    table["epoch"] = [f"{row['epoch']:\u2007>{longest}} of {row['epochs']}" for row in rows]  # so it sorts by number
+    table["best_epoch"] = table["best_epoch"].astype(float).where(table["best_epoch"] > 0)
+    table["trained"] = pd.to_timedelta(table["elapsed"].astype(float).round(), unit="s")
+    table["begun"] = [datetime.datetime.fromtimestamp(row["created"]) for row in rows]
+    table["note"] = [row["note"].strip().partition("\n")[0][:100] for row in rows]
+    return table[list(COLUMNS)]
+
+
+COLUMNS = {
+    "number": NUMBER("id", format="%d", width=50),
+    "name": st.column_config.TextColumn("name", width=180),
+    "status": st.column_config.TextColumn("status", width=90),
+    "epoch": st.column_config.TextColumn("epoch", width=80),
+    "val_accuracy": NUMBER("accuracy", format="%.1f%%", width=75, help="On validation, after the last whole epoch."),
+    "val_loss": NUMBER("loss", format="%.4f", width=75, help="On validation, after the last whole epoch."),
+    "best_val_accuracy": NUMBER("best", format="%.1f%%", width=70, help="The best accuracy on validation."),
+    "best_epoch": NUMBER("at epoch", format="%d", width=72, help="The best epoch."),
+    "data": st.column_config.TextColumn("data", width=90),
+    "model": st.column_config.TextColumn("model", width=70),
+    "optimizer": st.column_config.TextColumn("optimizer", width=85),
+    "lr": NUMBER("lr", format="%g", width=65, help="The learning rate that it began with."),
+    "trained": NUMBER("time", format="compact", width=80, help="Time trained, pauses left out."),
+    "begun": st.column_config.DatetimeColumn("begun", format="YYYY-MM-DD HH:mm", width=130),
+    "tags": st.column_config.ListColumn("tags", width=140),
+    "note": st.column_config.TextColumn("note", width=180),
+    "size": NUMBER("disk", format="bytes", width=75),
+    "parent": NUMBER("parent", format="%d", width=65, help="The run that this one is a branch of."),
+}
+
+
+def queue() -> None:
+    """How many train at once, and those that wait their turn."""
+    waiting = [jobs for group in conductor().queue if (jobs := [job for job in group if job.active])]
+    with st.expander(f"Queue: {len(waiting)} waiting" if waiting else "Queue", key="queue", type="compact"):
+        st.number_input(
+            "At once",
+            1,
+            8,
+            min(max(conductor().at_once or 8, 1), 8),
+            key="queue/at_once",
+            on_change=lambda: attempt(set_at_once, widget("queue/at_once")),
+            width=130,
+            help="How many runs, or races, train side by side; each of them is slower for it. The others wait here.",
+        )
+        if not waiting:
+            st.caption("Nothing waits.")
+        with st.container(gap=None):
+            for place, jobs in enumerate(waiting):
+                waiting_row(jobs, place, len(waiting))
+
+
+def waiting_row(jobs: list[Job], place: int, many: int) -> None:
+    """A run, or the contestants of a race, that wait; and the buttons that move them."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        what = f"race of {len(jobs)}" if jobs[0].race else f"run {jobs[0].id}"
+        names = escape(", ".join(job.name for job in jobs))
+        st.markdown(f"{place + 1}\\. {names} · {what}", width="stretch")
+        queue_button(jobs, "arrow_upward", "Up", lambda: conductor().move(jobs[0], -1), disabled=place == 0)
+        queue_button(jobs, "arrow_downward", "Down", lambda: conductor().move(jobs[0], 1), disabled=place == many - 1)
+        queue_button(jobs, "close", "Take out", lambda: [job.stop() for job in jobs])
+
+
+def queue_button(jobs: list[Job], icon: str, what: str, act: Callable, disabled: bool = False) -> None:
+    label = f":material/{icon}: {what} run {jobs[0].id}"
+    st.button(label, key=f"queue/{jobs[0].id}/{icon}/icon", disabled=disabled, on_click=act, type="tertiary", help=what)
+
+
+def set_at_once(number: int) -> None:
+    conductor().set_at_once(number)
+    store().set_setting("at_once", number)
+
+
+def deleted() -> None:
+    """What can still be brought back."""
+    rows = store().rows(deleted=True)
+    if not rows:
+        return
+    with st.expander(f"Deleted runs: {len(rows)}", key="deleted", type="compact"):
+        st.caption("They can be brought back for a day.")
+        for row in rows[:MOST_DELETED]:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.markdown(f"{escape(row['name'])} · run {row['number']}", width="stretch")
+                label, key = f"Bring back run {row['number']}", f"deleted/{row['number']}"
+                st.button(label, key=key, on_click=lambda number=row["number"]: attempt(bring_back, number))
+        if len(rows) > MOST_DELETED:
+            st.caption(f"And {len(rows) - MOST_DELETED} more: `python -m dlcore restore ID` brings one back.")
+
+
+def bring_back(number: int) -> None:
+    store().bring_back(number)
+    keep("runs/deleted", None)
+    select_runs([str(number)])

@@ -1,0 +1,111 @@
+"""Runs: every run that is kept. Find one, look at it, go on with it; lay several over each other."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dlcore.records import ACTIVE, Record
+from pages.parts import panels
+from pages.parts.charts import overlay_figure
+from pages.parts.facts import difference, table
+from pages.parts.frame import ensure_frame
+from pages.parts.run_detail import charts, follow, one_run
+from pages.parts.runs_table import TICK, overview
+from pages.parts.session import (
+    follow_selection,
+    keep,
+    record,
+    remember,
+    select_runs,
+    selected_runs,
+    show_selection,
+    store,
+    widget,
+)
+
+AXES = ("step", "epoch", "time")
+
+
+def page() -> None:
+    follow_selection(arrived=widget("runs/table") is None)
+    rows = store().rows()
+    if not rows:
+        empty()
+    active = any(row["status"] in ACTIVE for row in rows)
+    st.fragment(overview, run_every=TICK if active else None)([rows], active)
+    show_selection()
+    known = {str(row["number"]): row["number"] for row in rows}
+    selected = selected_runs() or list(known)[:1]  # the newest
+    for id in selected:
+        if id not in known:
+            st.warning(panels.escape(unknown(id)), icon=":material/search_off:")
+    numbers = [known[id] for id in selected if id in known]
+    with st.container(key="run-detail", gap="small"):
+        undo()
+        if len(numbers) == 1:
+            one_run(numbers[0], rows)
+        elif numbers:
+            several(numbers)
+
+
+def empty() -> None:
+    st.subheader("No run is kept yet")
+    st.write("Whatever trains is kept from its first epoch on, and is found here: also what the command line trains.")
+    st.page_link("pages/train.py", label="Train a first one", icon=":material/play_circle:")
+
+
+def undo() -> None:
+    """What was just deleted, and the way back."""
+    number, name = remember("runs/deleted", None) or (0, "")
+    if not number:
+        return
+    with panels.told(), st.container(horizontal=True, vertical_alignment="center", key="undo"):
+        st.markdown(f"Deleted {panels.escape(name)} (run {number}).")
+        if st.button("Undo", icon=":material/undo:"):
+            store().bring_back(number)
+            keep("runs/deleted", None)
+            select_runs([str(number)])
+            st.rerun()
+
+
+def unknown(id: str) -> str:
+    deleted = {str(row["number"]) for row in store().rows(deleted=True)}
+    if id in deleted:
+        return f"Run {id} is deleted; below the table it can be brought back."
+    return f"There is no run {id[:40]}."
+
+
+def several(numbers: list[int]) -> None:
+    """Runs over each other, and in what they differ."""
+    runs = [record(number) for number in numbers]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{len(runs)} runs** over the")
+        over = st.segmented_control(
+            "Over",
+            AXES,
+            default=AXES[0],
+            required=True,
+            key="runs/over",
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+
+    def curves(runs: Sequence[Record]) -> None:
+        charts(runs, overlay_figure(runs, "loss", over), overlay_figure(runs, "accuracy", over), "overlay")
+
+    follow(numbers, curves, any(run.active for run in runs))
+    rows = difference([run.recipe for run in runs])
+    if rows:
+        st.html(table(["setting", *(f"{run.name} · run {run.number}" for run in runs)], rows))
+    else:
+        st.caption(
+            "Their recipes are the same, the seed included: so are their numbers, where they ran on one machine."
+        )
+
+
+ensure_frame()
+if store():
+    with panels.told():
+        page()
+else:
+    st.info("While this lasts there are no runs to show, and what is trained is gone with the program.")

@@ -1,0 +1,136 @@
+"""What outlives a moment: a change while a run trains, a branch, the queue, and a server that is killed."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import serve
+from tests.browser.helpers import (
+    PLOT,
+    button,
+    choose_recipe,
+    open_train,
+    press,
+    reaches,
+    set_pace,
+    start,
+    step,
+    visit,
+    wait_for_steps,
+)
+
+ENDLESS = 1000
+
+
+def marks(page: Page) -> list[str]:
+    """The words that stand at the lines across the loss chart."""
+    words = "(plot) => (document.querySelector(plot)?.layout?.annotations ?? []).map(({ text }) => text)"
+    return page.evaluate(words, PLOT["live-loss"])
+
+
+def marked(page: Page, text: str) -> None:
+    page.wait_for_function(
+        "([plot, text]) => document.querySelector(plot)?.layout?.annotations?.some((note) => note.text.includes(text))",
+        arg=[PLOT["live-loss"], text],
+    )
+
+
+def under_way(page: Page) -> Locator:
+    """The runs between which one can choose, while there are several."""
+    return page.get_by_role("radiogroup", name="Under way").get_by_role("radio")
+
+
+def test_a_change_while_a_run_trains_is_marked_and_another_tab_sees_it(page: Page, server: str):
+    open_train(page, server)
+    choose_recipe(page, "mlp", ENDLESS)
+    set_pace(page, "100 steps/s")
+    start(page, "live-loss")
+    wait_for_steps(page, "live-loss", 5)
+    assert marks(page) == []
+    button(page, "Steer").click()
+    rate = page.get_by_test_id("stPopoverBody").get_by_role("slider", name="Learning rate")
+    rate.press("ArrowRight")
+    marked(page, "learning rate 0.02")
+    page.keyboard.press("Escape")
+
+    other = page.context.new_page()
+    visit(other, server)
+    marked(other, "learning rate 0.02")
+    button(other, "Steer").click()
+    epochs = other.get_by_test_id("stPopoverBody").get_by_role("spinbutton", name="Epochs")
+    epochs.fill("700")
+    epochs.press("Tab")
+    reaches(page, "of 700")
+    assert marks(page)[0] == "learning rate 0.02"  # the other tab's controls did not take it back
+    press(page, "Stop")
+    reaches(page, "stopped")
+
+
+def test_queued_runs_wait_and_can_be_looked_at(page: Page, server: str):
+    open_train(page, server)
+    choose_recipe(page, "simplenet", ENDLESS)
+    start(page, "live-loss")
+    reaches(page, "training")
+    first = step(page)
+    press(page, "Queue")
+    expect(under_way(page)).to_have_count(2)
+    press(page, "Queue")
+    expect(under_way(page)).to_have_count(3)
+    assert step(page) >= first  # the page still shows the run that it showed
+    under_way(page).nth(2).click()
+    reaches(page, "queued")
+    press(page, "Stop")
+    expect(under_way(page)).to_have_count(2)
+    reaches(page, "training")
+    press(page, "Stop")
+    reaches(page, "stopped")
+    under_way(page).click()  # the one that is left
+    reaches(page, "training")
+    press(page, "Stop")
+    expect(under_way(page)).to_have_count(0)
+    expect(button(page, "Start")).to_be_enabled()
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_server_leaves_an_interrupted_run_that_goes_on_and_branches(page: Page, tmp_path: Path):
+    process, url = serve(tmp_path)
+    try:
+        open_train(page, url)
+        choose_recipe(page, "simplenet", 40)
+        set_pace(page, "50 steps/s")
+        start(page, "live-loss")
+        reaches(page, "epoch 3 of 40")
+        page.goto("about:blank")  # a page without its server complains
+    finally:
+        process.kill()
+        process.wait()
+
+    process, url = serve(tmp_path)
+    try:
+        visit(page, url)
+        page.get_by_role("link", name=re.compile("was interrupted in epoch")).click()
+        detail = page.locator(".st-key-run-detail")
+        expect(detail).to_contain_text("interrupted")
+        detail.get_by_role("button", name="Resume", exact=True).click()
+        reaches(page, "epoch 3 of 40")  # at the pace that it had
+        set_pace(page, "full speed")
+        reaches(page, "finished")
+        reaches(page, "step 2520 of 2520")
+
+        page.get_by_role("link", name="Runs", exact=True).click()
+        expect(detail).to_contain_text("finished")
+        detail.get_by_role("button", name="Branch", exact=True).click()
+        expect(page.get_by_text("Start makes a branch")).to_be_visible()
+        press(page, "Start")
+        marked(page, "branch of run 1")
+        reaches(page, "finished")
+        page.goto("about:blank")
+        process.terminate()
+        process.wait(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    log = (tmp_path / "server.log").read_text()
+    assert not re.search("traceback|warning|deprecat", log, re.IGNORECASE), log

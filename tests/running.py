@@ -1,0 +1,158 @@
+"""Running: what the tests of runs share: small recipes, runs that are broken off and go on, and what a run's numbers
+are.
+"""
+
+import contextlib
+import random
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcore import jobs
+from dlcore.architectures import MLP
+from dlcore.datasets import Dataset, Mnist5k, Moons, Split, load
+from dlcore.history import History
+from dlcore.jobs import Conductor, Job
+from dlcore.recipe import Recipe
+from dlcore.records import Stored
+from dlcore.store import Store
+from tests.waiting import wait_until
+
+LONG = 60  # seconds that nothing here comes near
+PER_EPOCH = 4  # steps
+MOONS = Recipe(data=Moons(samples=200), model=MLP(widths=(8,)), batch_size=32, epochs=3)
+DROPPING = Recipe(data=Moons(samples=200), model=MLP(widths=(8,), dropout=0.5), batch_size=32, epochs=6)
+
+
+def changed(recipe: Recipe, **fields: Any) -> Recipe:
+    return recipe.model_copy(update=fields)
+
+
+ENDLESS = changed(MOONS, epochs=100000)
+
+
+def settle(job: Job) -> None:
+    """Wait until the step in hand is done: a question is answered between two steps."""
+    job.ask(lambda run: None).result(LONG)
+
+
+def finish(*started: Job) -> None:
+    for job in started:
+        assert job.wait(LONG), f"{job.name} is {job.status}"
+
+
+def take(job: Job, steps: int) -> None:
+    """Take so many steps, and be paused with everything saved."""
+    wait_until(lambda: job.ready, every=0.005)
+    before = job.history.steps
+    for _ in range(steps):
+        job.step()
+    epochs = (before + steps - job.offset) // job.steps_per_epoch
+    wait_until(lambda: (job.history.steps, len(job.history.epochs)) == (before + steps, epochs), every=0.005)
+    settle(job)
+    if store := job._conductor.store:
+        saved = lambda: store.open(job.number).history  # noqa: E731
+        wait_until(lambda: measured(saved()) == measured(job.history) and saved().changes == job.history.changes)
+        settle(job)
+
+
+def measured(history: History) -> tuple:
+    """What a history holds, but for what a clock measures."""
+    clocks = ("seconds", "steps_per_second")
+    rows = [{name: value for name, value in row.items() if name not in clocks} for row in history.rows()]
+    return history.losses.tobytes(), repr(rows)  # as text, where a number that is none equals itself
+
+
+def weights(job: Job) -> list[bytes]:
+    return job.ask(lambda run: [value.numpy().tobytes() for value in run.model.state_dict().values()]).result(LONG)
+
+
+def fingerprint(job: Job) -> tuple:
+    """Everything that a finished run's numbers are, but for what a clock measures."""
+    assert job.status == "finished", job.failure
+    return *measured(job.history), weights(job), job.predicted.tobytes()
+
+
+def alone(recipe: Recipe) -> tuple:
+    """The fingerprint of a run that nothing disturbs and nothing keeps."""
+    conductor = Conductor(threads=1)
+    job = conductor.submit("alone", recipe)
+    finish(job)
+    found = fingerprint(job)
+    conductor.close()
+    return found
+
+
+@contextlib.contextmanager
+def opened(root: Path, **how: Any) -> Iterator[Conductor]:
+    """A conductor with a store, closed afterwards: what is under way by then is interrupted."""
+    conductor = Conductor(threads=1, store=Store(root), **how)
+    try:
+        yield conductor
+    finally:
+        conductor.close()
+        conductor.store.close()
+
+
+def stored(root: Path, number: int) -> Stored:
+    """A run as another process finds it."""
+    store = Store(root)
+    with contextlib.closing(store):
+        return store.open(number)
+
+
+def as_if_killed(store: Store, root: Path) -> Path:
+    """The disk as it is now, which is what a killed process leaves behind; nothing may be about to be saved."""
+    shutil.copytree(store.root, root)
+    return root
+
+
+class Breaks:
+    """Makes runs stand still after a number of events (steps, evaluations, epochs' ends), to be closed there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.reached, self._left, self._on = threading.Event(), 0, threading.Event()
+        monkeypatch.setattr(jobs, "TURN", 0.0)  # the place is exact
+        advance = Job._advance
+
+        def watched(job: Job) -> None:
+            advance(job)
+            self._left -= 1
+            if self._left == 0:
+                self.reached.set()
+                wait_until(lambda: job._conductor._closing, every=0.001)
+
+        monkeypatch.setattr(Job, "_advance", watched)
+
+    def after(self, events: int) -> None:
+        self.reached.clear()
+        self._left = events
+
+
+def in_pieces(breaks: Breaks, root: Path, recipe: Recipe, draw: random.Random, longest: int) -> tuple[Job, tuple, int]:
+    """Train a run that is interrupted at random places by closing its conductor, until it is finished: the job, its
+    fingerprint, and how often it was interrupted.
+    """
+    number, pieces = 0, 0
+    while True:
+        breaks.after(draw.randint(1, longest))
+        with opened(root) as conductor:
+            job = conductor.resume(number) if number else conductor.submit("in pieces", recipe)
+            number = job.number
+            wait_until(lambda job=job: breaks.reached.is_set() or not job.active, every=0.002)
+            if not breaks.reached.is_set() or not job.active:
+                finish(job)
+                return job, fingerprint(job), pieces
+        pieces += 1
+        assert job.status == stored(root, number).status == "interrupted"
+
+
+def few_digits() -> Dataset:
+    """A few of MNIST's digits, so that a convolutional network is quick."""
+    full = load(Mnist5k())
+    cut = lambda split, count: Split(split.inputs[:count], split.targets[:count])  # noqa: E731
+    return Dataset(cut(full.train, 200), cut(full.validation, 100), cut(full.test, 100), full.mean, full.std)
