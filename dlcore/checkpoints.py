@@ -163,14 +163,20 @@ def read(file: Path) -> Checkpoint:
 
 
 def worth_keeping(epochs: Iterable[int], best: int, size: int) -> set[int]:
-    """Which epochs' checkpoints, of `size` bytes each, to keep: the last two, the best, and ten to twenty at even
-    distances (fewer if there is no room), which double as the run goes on.
-    """
+    """Which epochs' checkpoints, of `size` bytes each, to keep: the last two, the best, and those along the run."""
     found = sorted(epochs)
-    most, stride = max(1, min(KEPT, ROOM // max(size, 1))), 1
-    while found and found[-1] > stride * most:
-        stride *= 2
-    return {epoch for epoch in found if epoch % stride == 0 or epoch == best} | set(found[-2:])
+    every = distance(found[-1], size) if found else 1
+    return {epoch for epoch in found if epoch % every == 0 or epoch == best} | set(found[-2:])
+
+
+def distance(epoch: int, size: int) -> int:
+    """Up to this epoch, of every how many to keep the checkpoint, of `size` bytes: ten to twenty are kept, fewer if
+    there is no room, and the distance doubles as the run goes on.
+    """
+    most, every = max(1, min(KEPT, ROOM // max(size, 1))), 1
+    while epoch > every * most:
+        every *= 2
+    return every
 
 
 def _copy(value: Any) -> Any:

@@ -86,6 +86,7 @@ class Job(Record):
         if checkpoint:
             self._elapsed, self._stepping = checkpoint.elapsed, checkpoint.stepping
             self._working, self._place = checkpoint.working, Place(checkpoint.epochs, checkpoint.place)
+        self._captured = self._place  # where the last checkpoint was made
         self._last_epoch = (self.history.steps, self._stepping)  # steps and seconds of stepping at its end
         self._checked = 0.0
 
@@ -320,14 +321,16 @@ class Job(Record):
             self._look()
             raise DivergenceError(self.history.steps, row.lr)
         self._random.save()
-        checkpoint = self._capture()
-        if row is self.history.best:
+        best, saver = row is self.history.best, self._conductor.saver
+        checkpoint = self._capture() if best or (saver and saver.wants(self, row.epoch)) else None
+        if best:
             self.best = checkpoint
         self._save(checkpoint)
         if reason := stop.after_epoch(self.history.epochs):
             self._end("finished", reason=reason)
 
     def _capture(self) -> Checkpoint:
+        self._captured = self._place
         clocks = {"elapsed": self.elapsed, "stepping": self._stepping, "working": self._working}
         return capture(self._run, self._random, *self._place, step=self.history.steps, **clocks)
 
@@ -348,8 +351,9 @@ class Job(Record):
         if self._events:
             self._events.close()
         self.history.settle()
-        # What a failed run held last is of no use; another's epoch in hand is.
-        place = self._capture() if self._run and self._place.steps and outcome != "failed" else None
+        # What a failed run held last is of no use; where another one stands is.
+        unsaved = self._run and self._place != self._captured and outcome != "failed"
+        place = self._capture() if unsaved and self._conductor.saver else None
         self.failure, self.reason, self._events = failure, reason, None
         self._outcome = outcome
         self._watch()

@@ -1,18 +1,19 @@
 """Saving: a thread that brings the store up to date, so that training never waits for a disk.
 
-What a run measures is saved every second and within a moment of an epoch's end, with the latter its checkpoint. A disk
-that fails or is full loses nothing: what could not be saved stays in memory, and is tried again until it works.
+What a run measures is saved every second and within a moment of an epoch's end, with the latter its checkpoint; of
+epochs shorter than that moment, some have none, and would be repeated. A disk that fails or is full loses nothing: what
+could not be saved stays in memory, and is tried again until it works.
 """
 
 import threading
 import time
 from collections.abc import Callable
 
-from dlcore.checkpoints import Checkpoint, worth_keeping
+from dlcore.checkpoints import Checkpoint, distance, worth_keeping
 from dlcore.records import Record
 from dlcore.store import Store, StoreError
 
-GAP = 0.1  # seconds between two savings: epochs shorter than that are saved together
+GAP = 0.25  # seconds between two savings: epochs shorter than that are saved together
 EVERY = 1.0  # seconds between two savings of a run within an epoch, and between two tries
 
 
@@ -25,12 +26,18 @@ class Saver:
         """
         self._store, self._report = store, report
         self._followed: dict[Record, list[Checkpoint]] = {}  # with what is still to be saved
+        self._latest: dict[Record, tuple[float, int]] = {}  # time and size of the last checkpoint
         self._due: set[Record] = set()
         self._ended: set[Record] = set()
         self._wakeup = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="saving", daemon=True)
         self._thread.start()
+
+    def wants(self, run: Record, epoch: int) -> bool:
+        """Whether the end of this epoch is worth a checkpoint, even if it is not the best; each costs some time."""
+        when, size = self._latest.get(run, (0.0, 0))
+        return time.monotonic() - when >= GAP or epoch % distance(epoch, size) == 0
 
     def save(self, run: Record, checkpoint: Checkpoint | None = None, last: bool = False) -> None:
         """Save a run soon, and follow it until its `last` state is saved."""
@@ -39,6 +46,7 @@ class Saver:
                 self._ended.add(run)
             waiting = self._followed.setdefault(run, [])
             if checkpoint:
+                self._latest[run] = (time.monotonic(), checkpoint.size)
                 waiting.append(checkpoint)
                 best = run.history.best.epoch if run.history.best else 0
                 wanted = worth_keeping({one.epochs for one in waiting}, best, checkpoint.size)
@@ -86,5 +94,6 @@ class Saver:
             if done:
                 del self._followed[run]
                 self._ended.discard(run)
+                self._latest.pop(run, None)
                 self._store.release(run.number)
         self._report(run, epochs, "", done)

@@ -192,7 +192,7 @@ class Store:
                 [number],
             ).fetchone()
             if row is None:
-                raise StoreError(f"There is no run {number} in {self.root}.")
+                raise self._unknown(number)
             if row["format"] > FORMAT:
                 told = f"Run {number} has format {row['format']}, and this dlcore reads up to {FORMAT}: update dlcore."
                 raise StoreError(told)
@@ -329,6 +329,8 @@ class Store:
         """Become the one that writes a run. Raises StoreError when another process, or another part of this one, is."""
         folder = self._folder(number)
         lock = FileLock(folder / "lock", thread_local=False)
+        if not self._do(lambda db: db.execute("SELECT 1 FROM runs WHERE number = ?", [number]).fetchone()):
+            raise self._unknown(number)
         with self._lock, self._told():
             folder.mkdir(exist_ok=True)
             try:
@@ -465,6 +467,9 @@ class Store:
                     raise StoreError(self.problem) from error
             hint = "make room there" if _full(error) else "let DLCORE_RUNS name a folder that can be written"
             raise StoreError(f"Runs cannot be kept in {self.root}: {error}; {hint}.") from error
+
+    def _unknown(self, number: int) -> StoreError:
+        return StoreError(f"There is no run {number} in {self.root}.")
 
     def _folder(self, number: int) -> Path:
         return self.root / str(int(number))

@@ -75,7 +75,7 @@ def row(place: str, name: str, run: Record, dash: str) -> dict[str, str]:
         "place": place,
         "run": f"{swatch}{name}",
         "status": html.escape(f"{run.status}: {run.failure.text}" if run.failure else run.status),
-        "epoch": f"{run.epoch} of {run.recipe.epochs}",
+        "epoch": f"{run.epoch}&nbsp;of&nbsp;{run.recipe.epochs}",
         "validation accuracy": accuracy,
         "validation loss": f"{last.val_loss:.4f}" if last else "–",
         "best epoch": str(best.epoch) if best else "–",
@@ -101,7 +101,8 @@ jobs = latest_race()
 with st.sidebar:
     choose_named(chosen)
     changes, problems = choose_contestants()
-    beside = choose_beside(jobs)
+    with st.container():  # there from the start, so that what follows stays as it is when the first run can be chosen
+        beside = choose_beside(jobs)
     with st.expander("What they share"):
         edit_recipe(chosen)
 try:

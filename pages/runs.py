@@ -98,9 +98,7 @@ def several(numbers: list[int]) -> None:
     if rows:
         st.html(table(["setting", *(f"{run.name} · run {run.number}" for run in runs)], rows))
     else:
-        st.caption(
-            "Their recipes are the same, the seed included: so are their numbers, where they ran on one machine."
-        )
+        st.caption("Their recipes are the same, the seed included.")
 
 
 ensure_frame()

@@ -6,7 +6,7 @@ import contextlib
 import random
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ def take(job: Job, steps: int) -> None:
     if store := job._conductor.store:
         saved = lambda: store.open(job.number).history  # noqa: E731
         wait_until(lambda: measured(saved()) == measured(job.history) and saved().changes == job.history.changes)
+        wait_until(lambda: not job._conductor.saver._followed.get(job))  # nor does a checkpoint wait
         settle(job)
 
 
@@ -112,25 +113,34 @@ def as_if_killed(store: Store, root: Path) -> Path:
 
 
 class Breaks:
-    """Makes runs stand still after a number of events (steps, evaluations, epochs' ends), to be closed there."""
+    """Does something on the training thread after a number of events: steps, evaluations of a batch, epochs' ends."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
-        self.reached, self._left, self._on = threading.Event(), 0, threading.Event()
-        monkeypatch.setattr(jobs, "TURN", 0.0)  # the place is exact
+        self._left, self._do = 0, lambda job: None
+        monkeypatch.setattr(jobs, "TURN", 0.0)  # an event a turn: the place is exact
         advance = Job._advance
 
         def watched(job: Job) -> None:
             advance(job)
             self._left -= 1
             if self._left == 0:
-                self.reached.set()
-                wait_until(lambda: job._conductor._closing, every=0.001)
+                self._do(job)
 
         monkeypatch.setattr(Job, "_advance", watched)
 
-    def after(self, events: int) -> None:
-        self.reached.clear()
-        self._left = events
+    def after(self, events: int, do: Callable[[Job], Any]) -> None:
+        self._left, self._do = events, do
+
+    def stand_still(self, events: int) -> threading.Event:
+        """After so many events, to be closed; the event that is returned tells when it is there."""
+        there = threading.Event()
+
+        def wait(job: Job) -> None:
+            there.set()
+            wait_until(lambda: job._conductor._closing, every=0.001)
+
+        self.after(events, wait)
+        return there
 
 
 def in_pieces(breaks: Breaks, root: Path, recipe: Recipe, draw: random.Random, longest: int) -> tuple[Job, tuple, int]:
@@ -139,12 +149,12 @@ def in_pieces(breaks: Breaks, root: Path, recipe: Recipe, draw: random.Random, l
     """
     number, pieces = 0, 0
     while True:
-        breaks.after(draw.randint(1, longest))
+        there = breaks.stand_still(draw.randint(1, longest))
         with opened(root) as conductor:
             job = conductor.resume(number) if number else conductor.submit("in pieces", recipe)
             number = job.number
-            wait_until(lambda job=job: breaks.reached.is_set() or not job.active, every=0.002)
-            if not breaks.reached.is_set() or not job.active:
+            wait_until(lambda job=job, there=there: there.is_set() or not job.active, every=0.002)
+            if not job.active:
                 finish(job)
                 return job, fingerprint(job), pieces
         pieces += 1
@@ -156,3 +166,41 @@ def few_digits() -> Dataset:
     full = load(Mnist5k())
     cut = lambda split, count: Split(split.inputs[:count], split.targets[:count])  # noqa: E731
     return Dataset(cut(full.train, 200), cut(full.validation, 100), cut(full.test, 100), full.mean, full.std)
+
+
+Script = Sequence[tuple[int, Mapping[str, Any]]]
+
+
+def course(
+    root: Path, recipe: Recipe, script: Script, close_at: Collection[int] = (), kill_at: Collection[int] = ()
+) -> tuple[Job, tuple, list]:
+    """Train a run that is steered after some steps, to its end: the job, its fingerprint and its changes.
+
+    It is closed, or killed, after other numbers of steps (after the changes made there), and then goes on.
+    """
+    conductor = Conductor(threads=1, store=Store(root))
+    job, made = conductor.submit("steered", recipe, paused=True), 0
+    try:
+        for target in sorted({step for step, _ in script} | {*close_at} | {*kill_at}):
+            take(job, target - job.history.steps)
+            for step, changes in script[made:]:
+                if step == target:
+                    made += 1
+                    job.steer(changes)
+                    take(job, 0)
+            if target in kill_at:
+                before, root = root, as_if_killed(conductor.store, root.with_name(f"{root.name}-{target}"))
+                assert before != root
+            if target in close_at or target in kill_at:
+                conductor.close()
+                conductor = Conductor(threads=1, store=Store(root))
+                job = conductor.resume(job.number, paused=True)
+        job.resume()
+        finish(job)
+        assert job._kept.wait(LONG)
+        kept = conductor.store.open(job.number).history
+        assert measured(kept) == measured(job.history)
+        assert kept.changes == job.history.changes
+        return job, fingerprint(job), job.history.changes
+    finally:
+        conductor.close()

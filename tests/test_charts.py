@@ -11,12 +11,12 @@ import torch
 from dlcore.history import Change, Epoch, History
 from dlcore.recipe import Recipe
 from dlcore.records import Branch, Stored
-from pages.parts.charts import COLOURS, accuracy_figure, colour, confusion_figure, loss_figure
+from pages.parts.charts import COLOURS, accuracy_figure, colour, confusion_figure, loss_figure, overlay_figure
 
 
 def row(number: int, step: int, **measured) -> Epoch:
-    values = {"train_loss": 0.4, "train_accuracy": 0.8, "val_loss": 0.5, "val_accuracy": 0.75} | measured
-    return Epoch(epoch=number, step=step, lr=0.01, seconds=1.0, steps_per_second=100.0, **values)
+    values = {"train_loss": 0.4, "train_accuracy": 0.8, "val_loss": 0.5, "val_accuracy": 0.75, "seconds": 1.0}
+    return Epoch(epoch=number, step=step, lr=0.01, steps_per_second=100.0, **(values | measured))
 
 
 def job(losses=(), epochs=(), number=1, name="simplenet", total=None, **known) -> Stored:
@@ -188,3 +188,82 @@ def test_changes_on_the_way_and_the_place_of_a_branch_are_marked_with_words():
         assert words == ["branch of run 7", "learning rate 0.01, dropout 0.5", "full speed"]
         check(figure)
     assert "shapes" not in loss_figure([branched, job([1.0], number=2)])["layout"]
+
+
+# --- Runs over each other
+
+
+def part(figure: dict, name: str, number: int) -> dict:
+    return next(found for found in figure["data"] if found["uid"] == f"{name}-{number}")
+
+
+def paced(number: int, per_epoch: int, seconds: float, **known) -> Stored:
+    """A run whose epochs take so many steps and seconds each; three are done, and half of the fourth."""
+    rows = [row(epoch, epoch * per_epoch, val_loss=1 / epoch, seconds=epoch * seconds) for epoch in (1, 2, 3)]
+    losses = np.linspace(1, 0, per_epoch * 3 + per_epoch // 2)
+    return job(losses, rows, number, total=per_epoch, stepping=3.5 * seconds, **known)
+
+
+@pytest.mark.parametrize("measure", ["loss", "accuracy"])
+@pytest.mark.parametrize("x", ["step", "epoch", "time"])
+def test_an_overlay_is_valid_whatever_the_runs_have_done(measure, x):
+    bad = row(1, 2, val_loss=float("inf"), val_accuracy=None)
+    runs = [job(), job([1.0], number=2), job([1.0, float("nan")], [bad], number=3), paced(4, 10, 2.0)]
+    figure = overlay_figure(runs, measure, x)
+    check(figure)
+    assert len({found["uid"] for found in figure["data"]}) == len(figure["data"])
+
+
+def test_runs_of_another_batch_size_or_speed_meet_over_epochs_or_time():
+    slow, quick = paced(1, 10, 4.0), paced(2, 40, 2.0)
+    places = {
+        x: [part(overlay_figure([slow, quick], "loss", x), "validation", number)["x"] for number in (1, 2)]
+        for x in ("step", "epoch", "time")
+    }
+    assert places["step"] == [[10, 20, 30], [40, 80, 120]]
+    assert places["epoch"] == [[1, 2, 3], [1, 2, 3]]
+    assert places["time"] == [[4, 8, 12], [2, 4, 6]]
+    for x, end in (("epoch", 3.5), ("time", 14.0)):
+        steps = part(overlay_figure([slow, quick], "loss", x), "steps", 1)["x"]
+        assert steps[-1] == pytest.approx(end)  # past the last epoch, at the pace so far
+        assert steps == sorted(steps)
+        assert steps[4] == pytest.approx(end * 5 / 35)  # within an epoch, between its ends
+
+
+@pytest.mark.parametrize(("seconds", "title", "end"), [(3.0, "seconds", 9), (60.0, "minutes", 3), (7200.0, "hours", 6)])
+def test_a_time_axis_has_the_unit_that_suits_the_longest_run(seconds, title, end):
+    figure = overlay_figure([paced(1, 10, seconds)], "loss", "time")
+    assert figure["layout"]["xaxis"]["title"]["text"] == f"time ({title})"
+    assert part(figure, "validation", 1)["x"][-1] == end
+
+
+def test_runs_of_one_colour_have_other_dashes_and_names_tell_their_numbers():
+    figure = overlay_figure([paced(number, 10, 1.0) for number in (1, 2, 9, 17)], "accuracy", "step")
+    lines = [part(figure, "validation", number) for number in (1, 2, 9, 17)]
+    looks = [(line["line"]["color"], line["line"]["dash"]) for line in lines]
+    assert len(set(looks)) == 4
+    assert looks[0][0] == looks[2][0] == looks[3][0] == colour(1)
+    assert [line["name"] for line in lines] == [f"simplenet · run {number}" for number in (1, 2, 9, 17)]
+
+
+def test_a_branch_begins_where_it_left_its_parent_if_that_is_shown_and_a_ring_marks_the_place():
+    parent, child = paced(1, 10, 1.0), paced(2, 10, 1.0, branch=Branch(1, 2, 20))
+    for measure, value in (("loss", 0.5), ("accuracy", 0.75)):
+        both, alone = overlay_figure([parent, child], measure, "step"), overlay_figure([child], measure, "step")
+        assert part(both, "validation", 2)["x"] == [20, 30]
+        assert part(alone, "validation", 2)["x"] == [10, 20, 30]
+        for figure in (both, alone):
+            ring = part(figure, "branch", 2)
+            assert (ring["x"], ring["y"]) == ([20], [value])
+            assert "left run 1" in ring["text"][0]
+    steps = part(overlay_figure([parent, child], "loss", "step"), "steps", 2)["x"]
+    assert (steps[0], steps[-1]) == (21, 35)
+
+
+def test_an_overlay_of_long_runs_is_no_larger_and_its_names_are_no_markup():
+    figures = [overlay_figure([long_job(steps, 1000)], "loss", "step") for steps in (20_000, 200_000)]
+    sizes = [[len(found["x"]) for found in figure["data"]] for figure in figures]
+    assert sizes[0] == pytest.approx(sizes[1], abs=2)
+    assert max(sizes[0]) <= 202
+    named = job([1.0], [row(1, 1)], name="<b>x</b> & y")
+    assert trace(overlay_figure([named], "loss", "step"), "&lt;b&gt;x&lt;/b&gt; &amp; y · run 1")

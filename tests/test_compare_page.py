@@ -101,8 +101,8 @@ def test_with_no_race_the_chosen_runs_are_shown_alone(elsewhere, charts):
     assert find(at.multiselect, "Beside them").options == [called(last), called(first)]
     beside(at, first.number, last.number)
     assert [(row[0], re.sub("<.*?>", "", row[1]), row[2], row[3]) for row in rows(at)] == [
-        ("–", f"first · run&nbsp;{first.number}", "finished", "3 of 3"),
-        ("–", f"last · run&nbsp;{last.number}", "finished", "3 of 3"),
+        ("–", f"first · run&nbsp;{first.number}", "finished", "3&nbsp;of&nbsp;3"),
+        ("–", f"last · run&nbsp;{last.number}", "finished", "3&nbsp;of&nbsp;3"),
     ]
     for key in ("race-loss-chart", "race-accuracy-chart"):
         assert legend(charts[key]) == [called(first), called(last)]
@@ -147,7 +147,7 @@ def test_a_run_that_another_process_trains_goes_on_in_the_standings(elsewhere):
 
     def epoch() -> int:
         (cells,) = rows(well(at.run()))
-        return int(cells[3].split()[0])
+        return int(cells[3].split("&nbsp;")[0])
 
     assert rows(at)[0][2] == "training"
     first = epoch()

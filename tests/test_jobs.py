@@ -611,3 +611,12 @@ def test_jobs_submitted_and_stopped_from_several_threads_all_end(conductor):
     last = conductor.submit("last", MOONS)
     finish(last)
     assert last.status == "finished"
+
+
+def test_a_run_that_is_over_can_be_forgotten_and_one_under_way_cannot(conductor):
+    over, going = conductor.submit("over", MOONS), conductor.submit("going", ENDLESS)
+    finish(over)
+    for job in (over, going):
+        conductor.forget(job.number)
+    assert conductor.jobs == [going]
+    assert over.ask(lambda run: run.recipe).result(LONG) == MOONS  # whoever has it still may ask

@@ -8,15 +8,16 @@ import numpy as np
 import streamlit as st
 from torch import Tensor
 
+from dlcore.checkpoints import Checkpoint
 from dlcore.jobs import Job
 from dlcore.records import Record
 from dlcore.store import StoreError
-from dlcore.training import predict
+from dlcore.training import Run, predict
 from pages.parts import panels
 from pages.parts.charts import colour
 from pages.parts.session import lately, weights_lately
 
-NO_BEST = "Its first epoch is not over, so none is the best yet."
+NO_BEST = "It has ended no epoch yet, so none is the best."
 
 
 class Answer(NamedTuple):
@@ -34,9 +35,10 @@ def show_answers(chosen: dict[int, str], raw: Tensor, best: bool) -> None:
     but once.
     """
     asked = [ask(number, raw, best) for number in chosen]
-    columns = st.columns(min(len(chosen), 2))
     for place, (called, answer) in enumerate(zip(chosen.values(), asked, strict=True)):
-        with columns[place % len(columns)]:
+        if place % 2 == 0:  # a row for two, so that their bars stand side by side whatever is above
+            columns = st.columns(min(len(chosen), 2))
+        with columns[place % 2]:
             try:
                 card(answer.result(panels.PATIENCE))
             except TimeoutError:
@@ -63,8 +65,8 @@ def ask(number: int, raw: Tensor, best: bool) -> Future:
     return future
 
 
-def _of_job(run: Job, raw: Tensor, kept, notes=()) -> Future:
-    def answer(network) -> Answer:
+def _of_job(run: Job, raw: Tensor, kept: Checkpoint | None, notes: tuple[str, ...] = ()) -> Future:
+    def answer(network: Run) -> Answer:
         if kept:
             return Answer(run, predict(network, raw, kept.model)[0].tolist(), "best", kept.epochs)
         return Answer(run, predict(network, raw)[0].tolist(), "last", run.epoch, notes)
@@ -75,7 +77,8 @@ def _of_job(run: Job, raw: Tensor, kept, notes=()) -> Future:
 def _stored(run: Record, raw: Tensor, best: bool) -> Answer:
     found = weights_lately(run, best)
     word = "best" if best and run.history.best else "last"
-    return Answer(run, predict(found.network, raw)[0].tolist(), word, found.epoch + bool(found.place), found.passed)
+    notes = (*found.passed, NO_BEST) if best and word == "last" else found.passed
+    return Answer(run, predict(found.network, raw)[0].tolist(), word, found.epoch + bool(found.place), notes)
 
 
 def card(answer: Answer) -> None:

@@ -214,7 +214,8 @@ def _epochs(job: Record, name: str, measure: str, thin_line: bool = False, **loo
             "line": {"width": [1 if star else 0 for star in starred], "color": "#FFFFFF"},
         }
         line["text"] = ["best epoch" if star else "" for star in starred]
-    return line | {"mode": "lines+markers", "marker": marker}
+    # A mark on the edge, such as the last epoch's, is drawn whole.
+    return line | {"mode": "lines+markers", "marker": marker, "cliponaxis": False}
 
 
 def _thin_rows(rows: Sequence[Epoch], measure: str, best: Epoch | None) -> list[Epoch]:

@@ -35,6 +35,7 @@ def choose_runs(label: str, offered: dict[int, str], first: list[int], key: str,
         max_selections=MOST,
         placeholder="Choose runs",
         select_all=False,
+        filter_mode="contains",  # and the newest stay first
         help=f"{help} Up to {MOST}.",
     )
     keep(key, chosen)

@@ -45,14 +45,14 @@ def facts(recipe: Recipe) -> str:
 def difference(recipes: Sequence[Recipe]) -> list[list[str]]:
     """A row for every setting in which recipes differ: its title, then its value in each; `–` where it has none."""
     known = [{one.path: one for one in settings_of(recipe)} for recipe in recipes]
-    rows, order = [], list(Recipe.model_fields)
-    paths = dict.fromkeys(path for settings in known for path in settings)
-    for path in sorted(paths, key=lambda path: order.index(path.split(".")[0])):
-        found = [settings.get(path) for settings in known]
-        if len({None if one is None else text(one.value) for one in found}) > 1:
-            one = next(filter(None, found))
+    every = {path: one for settings in reversed(known) for path, one in settings.items()}
+    order, choices = list(Recipe.model_fields), [one.choice for settings in known for one in settings.values()]
+    rows = []
+    for one in sorted(every.values(), key=lambda one: (order.index(one.path.split(".")[0]), choices.index(one.choice))):
+        values = [text(settings[one.path].value) if one.path in settings else "–" for settings in known]
+        if len(set(values)) > 1:
             title = one.title if one.choice in ("", one.title) else f"{one.choice}: {one.title.lower()}"
-            rows.append([title, *("–" if one is None else text(one.value) for one in found)])
+            rows.append([title, *values])
     return rows
 
 

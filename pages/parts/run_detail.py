@@ -17,6 +17,7 @@ from pages.parts.charts import accuracy_figure, change_text, colour, loss_figure
 from pages.parts.download import download_button
 from pages.parts.facts import facts, size, table
 from pages.parts.live_chart import live_chart
+from pages.parts.runs_table import attempt
 from pages.parts.session import (
     conductor,
     draft,
@@ -172,15 +173,17 @@ def branch(run: Record) -> None:
 @st.dialog("Delete this run?")
 def confirm(run: Record) -> None:
     st.markdown(f"**{panels.escape(run.name)}** (run {run.number}) goes, with its weights. It can be undone for a day.")
-    with panels.told(), st.container(horizontal=True):
-        if st.button("Delete it", type="primary"):
-            store().delete(run.number)
-            conductor().forget(run.number)
-            keep("runs/deleted", (run.number, run.name))
-            select_runs([])
+    with st.container(horizontal=True):
+        sure = st.button("Delete it", type="primary", on_click=attempt, args=(delete, run))
+        if st.button("Keep it") or sure:
             st.rerun()
-        if st.button("Keep it"):
-            st.rerun()
+
+
+def delete(run: Record) -> None:
+    store().delete(run.number)
+    conductor().forget(run.number)
+    keep("runs/deleted", (run.number, run.name))
+    select_runs([])
 
 
 def csv(run: Record) -> str:

@@ -16,6 +16,7 @@ from dlcore.store import StoreError
 from pages.parts.facts import size
 from pages.parts.panels import escape, told
 from pages.parts.session import (
+    MOST_SELECTED,
     conductor,
     keep,
     remember,
@@ -113,7 +114,7 @@ def listing(rows: list[dict], shown: list[dict]) -> None:
         show_selected(selected)
     few, many = f"{len(shown):,} of " if len(shown) < len(rows) else "", "s" if len(rows) > 1 else ""
     room = size(sum(row["size"] for row in rows))
-    hint = "A click shows a run; the boxes on the left lay several over each other."
+    hint = f"A click shows a run; the boxes on the left lay up to {MOST_SELECTED} over each other."
     st.caption(f"{few}{len(rows):,} run{many} · {room} on disk. {hint}")
     st.dataframe(
         frame(shown),
@@ -139,9 +140,9 @@ def pick(ids: list[str]) -> None:
     selection = widget("runs/table")["selection"]
     cell = selection["cells"][0] if selection["cells"] else None
     clicked = cell if cell != remember("runs/cell", None) else None
-    rows = [clicked[0]] if clicked else selection["rows"]
-    select_runs(ids[row] for row in rows if row < len(ids))
-    show_selected([row for row in rows if row < len(ids)], clicked)
+    rows = [row for row in ([clicked[0]] if clicked else selection["rows"]) if row < len(ids)][:MOST_SELECTED]
+    select_runs(ids[row] for row in rows)
+    show_selected(rows, clicked)
     keep("runs/deleted", None)
     st.rerun()
 

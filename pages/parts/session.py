@@ -284,7 +284,7 @@ def follow_address(draft: Draft) -> None:
     """
     opened = not remember(f"{draft.page}/opened", False)
     keep(f"{draft.page}/opened", True)
-    if not opened and not get_script_run_ctx().is_history_navigation:
+    if not opened and not _back_or_forward():
         return
     asked = {name: texts[-1] for name, texts in parameters().items() if opened or is_setting(name)}
     values, problems = from_query(asked)
@@ -297,14 +297,20 @@ def follow_address(draft: Draft) -> None:
 def show_address(draft: Draft) -> None:
     """After the controls: the address says what they say, so that it can be shared; others' parameters stay.
 
-    Only where it differs, since every change is an entry in the browser's history.
+    Only where it differs, since every change is an entry in the browser's history. After Back or Forward in any case:
+    that run replaces its entry, which an address from before, late on its way, may have overwritten in the browser.
     """
     if draft.values != draft.start:
         draft.refused = []  # told long enough: the person went on
     there, recipe = parameters(), {name: [text] for name, text in to_query(draft.values).items()}
     others = {name: texts for name, texts in there.items() if not is_setting(name)}
-    if there != others | recipe:
+    if there != others | recipe or _back_or_forward():
         st.query_params.from_dict(others | recipe)
+
+
+def _back_or_forward() -> bool:
+    """Whether this run of the page was asked for by the browser's buttons."""
+    return get_script_run_ctx().is_history_navigation
 
 
 def follow_selection(arrived: bool) -> None:
@@ -312,7 +318,7 @@ def follow_selection(arrived: bool) -> None:
     to the page, and when Back or Forward leads there.
     """
     asked = parameters().get("run", [])
-    if (arrived and asked) or get_script_run_ctx().is_history_navigation:
+    if (arrived and asked) or _back_or_forward():
         select_runs(asked)
 
 

@@ -1,8 +1,11 @@
 """The Compare page in a browser: a race from its start to its verdict."""
 
+import re
+
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.helpers import (
+    PLOT,
     button,
     choose,
     drawn,
@@ -114,3 +117,30 @@ def test_another_tab_sees_the_race(page: Page, server: str):
     expect(standings(other)).to_have_count(4)
     press(other, "Stop")
     reaches(page, "stopped")
+
+
+def test_the_runs_of_an_earlier_race_are_drawn_beside_the_next_one(page: Page, server: str):
+    set_up(page, server, "two-moons", epochs=40)
+    for name in ("RMSprop", "NAdam"):
+        leave_out(page, name)
+    start(page, "race-loss")
+    reaches(page, "finished")
+    expect(page.locator(".st-key-standings").get_by_test_id("stAlert")).to_contain_text("came first")
+    settled(page)
+    set_number(page, "Epochs", 20)
+    settled(page)
+    start(page, "race-loss")
+    reaches(page, "finished")
+    settled(page)
+    box = page.get_by_role("combobox", name="Beside them", exact=True)
+    box.fill("Adam")
+    page.get_by_role("option").filter(has_text=re.compile(r"^Adam · run \d+$")).first.click()
+    expect(standings(page)).to_have_count(3)
+    beside = standings(page).last
+    expect(beside.locator("td").first).to_have_text("–")
+    expect(beside).to_contain_text(re.compile(r"Adam · run\s\d+"))
+    expect(beside).to_contain_text("40 of 40")
+    wait_for_points(page, "race-accuracy", more_than=[19] * 4 + [39] * 2)
+    reach = page.evaluate("(plot) => document.querySelector(plot).layout.xaxis.range[1]", PLOT["race-loss"])
+    steps = page.evaluate("(plot) => Math.max(...document.querySelector(plot).data.at(-1).x)", PLOT["race-loss"])
+    assert reach == steps  # the longest

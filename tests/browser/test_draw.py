@@ -1,11 +1,17 @@
 """The Draw page in a browser: a network that learns reads what is drawn, while the pen is down."""
 
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.helpers import LONG, ONE, SEVEN, ZERO, answer, draw, press, visit
+from tests.browser.conftest import ROOT, serve
+from tests.browser.helpers import LONG, ONE, SEVEN, ZERO, answer, draw, press, settled, visit
 
 EMPTY = "The pad is empty"
 SEEN = "The drawing as the network sees it"
@@ -22,6 +28,18 @@ def trained(browser, server: str) -> str:
     expect(page.get_by_label("Drawing pad")).to_be_visible()
     context.close()
     return server
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[str]:
+    """A server that was just started, with a run that the command line made."""
+    command = [sys.executable, "-m", "dlcore", "train", "digits", "--set", "epochs=2", "--name", "earlier"]
+    environment = os.environ | {"DLCORE_RUNS": str(tmp_path / "runs")}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    process, url = serve(tmp_path)
+    yield url
+    process.kill()
+    process.wait()
 
 
 def open_pad(page: Page, server: str) -> None:
@@ -111,3 +129,24 @@ def test_after_training_it_reads_drawn_digits(page: Page, trained: str):
         clear(page)
         draw(page, strokes)
         expect(answer(page)).to_have_text(re.compile(rf"^\s*{digit}\s"))  # the share follows
+
+
+@pytest.mark.timeout(300)
+def test_a_run_that_another_process_made_answers_by_its_last_and_its_best_weights(page: Page, stored: str):
+    open_pad(page, stored)
+    prediction = page.locator(".st-key-prediction")
+    expect(page.get_by_text("earlier · run 1", exact=True)).to_be_visible()
+    draw(page, SEVEN)
+    expect(prediction).to_contain_text("earlier · run 1 · finished")
+    expect(prediction).to_contain_text("last, epoch 2 ·")
+    page.get_by_role("radio", name="Best", exact=True).click()
+    expect(prediction).to_contain_text("best, epoch 2 ·")
+    expect(prediction.locator(".bar")).to_have_count(10)
+    settled(page)
+    draw(page, [(0.3, 0.5), (0.7, 0.5)], lift=False)  # it goes on while the pen is down
+    picture = page.get_by_alt_text(SEEN)
+    before = picture.get_attribute("src")
+    box = page.get_by_label("Drawing pad").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.9, steps=6)
+    expect(picture).not_to_have_attribute("src", before)
+    page.mouse.up()
