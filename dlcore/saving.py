@@ -78,6 +78,8 @@ class Saver:
 
     def _save(self, run: Record) -> None:
         with self._wakeup:
+            if run not in self._followed:  # it ended between being due and being saved, which made it due once more
+                return
             over, waiting = run in self._ended, self._followed[run][:]
         epochs = len(run.history.epochs)
         try:

@@ -43,7 +43,7 @@ COURSES = {
     "everything": (
         "two-moons",
         [
-            *("epochs=80", "model.dropout=0.3", "model.batch_norm=true", "schedule=one-cycle", "optimizer=nadam"),
+            *("epochs=30", "model.dropout=0.3", "model.batch_norm=true", "schedule=one-cycle", "optimizer=nadam"),
             *("optimizer.weight_decay=0.01", "batch_size=17"),
         ],
         ["0,1"],
@@ -73,6 +73,7 @@ class Process:
     def __init__(self, root: Path, *arguments: str):
         environment = {"DLCORE_RUNS": str(root / "runs"), "DLCORE_DATA": str(root / "data")}
         self._out = root / "out"  # not a pipe, which would be full some time
+        self._out.write_text("")
         self._start(environment, [*arguments, "--json"])
         self.first = wait_until(lambda: self.lines() or self.status is not None, LONG, 0.005) and self.lines()[0]
         self.begun = time.monotonic()
@@ -146,7 +147,7 @@ def train(
         if killed == kills:
             wait_until(lambda process=process: len(process.lines()) > 1, LONG, 0.005)
         loaded = time.monotonic()
-        patience = LONG if killed == kills else draw.uniform(0, like.loading + 1.2 * like.training / kills)
+        patience = LONG if killed == kills else draw.uniform(0, like.loading + like.training / (kills + 0.5))
         if process.wait(patience):
             end = time.monotonic()
             return Result(root, number, process.lines()[-1], killed, loaded - process.begun, end - loaded)

@@ -417,3 +417,28 @@ def test_without_a_store_nothing_is_kept(tmp_path, monkeypatch):
     conductor.close()
     assert not (tmp_path / "runs").exists()
     assert job.status == "finished"
+
+
+def test_a_run_that_ends_while_it_waits_to_be_saved_does_not_end_the_saving_of_the_others(monkeypatch):
+    monkeypatch.setattr(saving, "EVERY", LONG)  # only what is due is saved
+    first, second = Stored(1, "first", MOONS), Stored(2, "second", MOONS)
+    over = []
+
+    class Ends:
+        """A store while whose saving of the first run the second one ends."""
+
+        def save(self, run, found):
+            if run is first and second not in over:
+                saver.save(second, last=True)
+
+        def release(self, number):
+            pass
+
+    saver = Saver(Ends(), lambda run, epochs, trouble, done: over.append(run) if done else None)
+    with saver._wakeup:  # both are due at once
+        saver.save(first)
+        saver.save(second)
+    wait_until(lambda: second in over and not saver._due)
+    saver.save(first, last=True)
+    wait_until(lambda: first in over)
+    saver.close()

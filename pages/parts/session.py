@@ -6,6 +6,7 @@ them all.
 
 import contextlib
 import copy
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from dlcore.store import Store, StoreError
 from dlcore.training import Run
 
 CHANGED = " (changed)"
+UNDER_WAY = 3  # seconds that an address may take to the browser
 AT_ONCE = 2  # runs, or races, under way at a time, unless the person says otherwise
 REMEMBERED = 32  # stored runs whose histories stay in memory
 MOST_SELECTED = 8  # runs side by side: as many as there are colours
@@ -297,15 +299,17 @@ def follow_address(draft: Draft) -> None:
 def show_address(draft: Draft) -> None:
     """After the controls: the address says what they say, so that it can be shared; others' parameters stay.
 
-    Only where it differs, since every change is an entry in the browser's history. After Back or Forward in any case:
-    that run replaces its entry, which an address from before, late on its way, may have overwritten in the browser.
+    Only where it differs, since every change is an entry in the browser's history. But an address that was sent just
+    before Back may reach the browser after it, and would then stand where Back led to: there it is sent once more.
     """
     if draft.values != draft.start:
         draft.refused = []  # told long enough: the person went on
     there, recipe = parameters(), {name: [text] for name, text in to_query(draft.values).items()}
     others = {name: texts for name, texts in there.items() if not is_setting(name)}
-    if there != others | recipe or _back_or_forward():
+    overtaken = _back_or_forward() and time.monotonic() < remember("address/sent", 0) + UNDER_WAY
+    if there != others | recipe or overtaken:
         st.query_params.from_dict(others | recipe)
+        keep("address/sent", time.monotonic())
 
 
 def _back_or_forward() -> bool:
