@@ -46,7 +46,7 @@ class History:
 
     def __init__(self, losses: Iterable[float] = (), epochs: Iterable[Epoch] = (), changes: Iterable[Change] = ()):
         self.epochs: list[Epoch] = []
-        self.changes: list[Change] = list(changes)  # in the order of their steps
+        self.changes: list[Change] = list(changes)  # in the order of their steps, and then of their names
         # The highest validation accuracy; the lowest loss decides ties, and alone in regression.
         self.best: Epoch | None = None
         self.first_bad_step: int | None = None  # from 1; whose loss was not a finite number
@@ -71,9 +71,9 @@ class History:
     def change(self, values: Mapping[str, float | None]) -> None:
         """Settings change at this step. What a run that is repeated from an earlier place changed later, gives way."""
         others = [change for change in self.changes if change.step < self.steps or change.setting not in values]
-        place = sum(change.step <= self.steps for change in others)
         new = [Change(self.steps, setting, value) for setting, value in values.items()]
-        self.changes = [*others[:place], *new, *others[place:]]  # a new list: others may be reading the old one
+        # A new list: others may be reading the old one.
+        self.changes = sorted([*others, *new], key=lambda change: (change.step, change.setting))
 
     def until(self, step: int) -> "History":
         """What was measured in the first steps alone, with every change that was ever made."""

@@ -607,7 +607,7 @@ def _history(db: sqlite3.Connection, number: int, known: History) -> History:
         del row["run"]
         for name in ("train_loss", "val_loss"):  # SQLite keeps what is not a number as nothing
             row[name] = math.nan if row[name] is None else row[name]
-    changes = db.execute("SELECT step, setting, value FROM changes WHERE run = ? ORDER BY step", [number])
+    changes = db.execute("SELECT step, setting, value FROM changes WHERE run = ? ORDER BY step, setting", [number])
     changed = [Change(row["step"], row["setting"], json.loads(row["value"])) for row in changes]
     losses = known.losses
     more = _losses(db, number, len(losses))

@@ -70,8 +70,9 @@ def show_digit(digit: np.ndarray | None) -> None:
 
 
 def train_digits() -> None:
-    if not any(map(reads_drawings, jobs())):  # a double click comes twice
-        conductor().submit(DEFAULT, RECIPES[DEFAULT].recipe)
+    with panels.told():
+        if not any(map(reads_drawings, jobs())):  # a double click comes twice
+            conductor().submit(DEFAULT, RECIPES[DEFAULT].recipe)
 
 
 def choose_weights() -> bool:

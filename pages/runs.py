@@ -27,12 +27,13 @@ AXES = ("step", "epoch", "time")
 
 
 def page() -> None:
-    follow_selection(arrived=widget("runs/table") is None)
+    follow_selection(arrived=widget("runs/list") is None)
     rows = store().rows()
     if not rows:
         empty()
     active = any(row["status"] in ACTIVE for row in rows)
-    st.fragment(overview, run_every=TICK if active else None)([rows], active)
+    tick = max(TICK, len(rows) / 1000)  # what thousands of rows cost, training would feel
+    st.fragment(overview, run_every=tick if active else None)([rows], active)
     show_selection()
     known = {str(row["number"]): row["number"] for row in rows}
     selected = selected_runs() or list(known)[:1]  # the newest

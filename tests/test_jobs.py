@@ -8,27 +8,33 @@ from torch import nn
 from dlcore import jobs
 from dlcore.architectures import CNN, MLP
 from dlcore.augmentation import Augmentation
-from dlcore.datasets import Cifar10, Dataset, Mnist5k, Moons, Split
+from dlcore.datasets import Cifar10, Moons
 from dlcore.jobs import Conductor, Job
 from dlcore.losses import MeanSquaredError
 from dlcore.optimizers import SGD, Adam
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.settings import SettingsError
+from dlcore.store import Store
 from dlcore.training import predict, score
+from tests.running import (
+    DROPPING,
+    ENDLESS,
+    LONG,
+    MOONS,
+    PER_EPOCH,
+    alone,
+    changed,
+    few_digits,
+    fingerprint,
+    finish,
+    opened,
+    settle,
+    take,
+)
 from tests.waiting import wait_until
 
-LONG = 60  # seconds that nothing here comes near
-MOONS = Recipe(data=Moons(samples=200), model=MLP(widths=(8,)), batch_size=32, epochs=3)
-PER_EPOCH = 4
-ENDLESS = MOONS.model_copy(update={"epochs": 100000})
-
-
-def changed(recipe, **fields):
-    return recipe.model_copy(update=fields)
-
-
-DROPPING = changed(MOONS, model=MLP(widths=(8,), dropout=0.5), epochs=30)
+DROPOUT = changed(DROPPING, epochs=30)
 
 
 @pytest.fixture
@@ -36,33 +42,6 @@ def conductor():
     conductor = Conductor(threads=1)  # small networks: more threads would only wait for each other
     yield conductor
     conductor.close()
-
-
-def settle(job):
-    """Wait until the step in hand is done: a question is answered between two steps."""
-    job.ask(lambda run: None).result(LONG)
-
-
-def finish(*started):
-    for job in started:
-        assert job.wait(LONG), f"{job.name} is {job.status}"
-
-
-def fingerprint(job):
-    """Everything that a run's numbers are, but for what a clock measures."""
-    assert job.status == "finished", job.failure
-    weights = job.ask(lambda run: [value.numpy().tobytes() for value in run.model.state_dict().values()]).result(LONG)
-    rows = [{k: v for k, v in row.items() if k not in ("seconds", "steps_per_second")} for row in job.history.rows()]
-    return job.history.losses.tobytes(), rows, weights, job.predicted.tobytes()
-
-
-def alone(recipe):
-    conductor = Conductor(threads=1)
-    job = conductor.submit("alone", recipe)
-    finish(job)
-    found = fingerprint(job)
-    conductor.close()
-    return found
 
 
 # Statuses
@@ -281,7 +260,7 @@ def test_a_question_runs_on_the_training_thread_in_eval_and_inference_mode(condu
 
 
 def test_a_question_that_fails_hurts_neither_the_job_nor_the_next_question(conductor):
-    job = conductor.submit("moons", DROPPING, paused=True)
+    job = conductor.submit("moons", DROPOUT, paused=True)
     wait_until(lambda: job.ready)
 
     def fail(run):
@@ -292,11 +271,11 @@ def test_a_question_that_fails_hurts_neither_the_job_nor_the_next_question(condu
         job.ask(fail).result(LONG)
     job.resume()
     finish(job)
-    assert fingerprint(job) == alone(DROPPING)
+    assert fingerprint(job) == alone(DROPOUT)
 
 
 def test_fifty_questions_that_draw_random_numbers_change_nothing(conductor):
-    job = conductor.submit("moons", DROPPING, paused=True)
+    job = conductor.submit("moons", DROPOUT, paused=True)
     wait_until(lambda: job.ready)
 
     def disturb(run):
@@ -312,22 +291,15 @@ def test_fifty_questions_that_draw_random_numbers_change_nothing(conductor):
             job.resume()
         job.ask(disturb).result(LONG)
     finish(job)
-    assert fingerprint(job) == alone(DROPPING)
+    assert fingerprint(job) == alone(DROPOUT)
 
 
 # The same numbers, always
 
 
-def pictures():
-    """A few of MNIST's digits, so that a convolutional network is quick."""
-    full = jobs.load(Mnist5k())
-    cut = lambda split, count: Split(split.inputs[:count], split.targets[:count])  # noqa: E731
-    return Dataset(cut(full.train, 200), cut(full.validation, 100), cut(full.test, 100), full.mean, full.std)
-
-
 @pytest.fixture
-def few_digits(monkeypatch):
-    small, original = pictures(), jobs.load
+def small_digits(monkeypatch):
+    small, original = few_digits(), jobs.load
     monkeypatch.setattr(jobs, "load", lambda data, *rest: small if data.kind == "mnist-5k" else original(data, *rest))
 
 
@@ -336,13 +308,13 @@ AUGMENTED = Recipe(
 )
 
 
-@pytest.mark.parametrize("recipe", [DROPPING, AUGMENTED], ids=["dropout", "augmentation"])
-@pytest.mark.usefixtures("few_digits")
+@pytest.mark.parametrize("recipe", [DROPOUT, AUGMENTED], ids=["dropout", "augmentation"])
+@pytest.mark.usefixtures("small_digits")
 def test_numbers_are_the_same_repeated_and_beside_three_others(conductor, recipe):
     expected = alone(recipe)
     assert alone(recipe) == expected
     others = [
-        conductor.submit("dropout", changed(DROPPING, seed=5, epochs=100000)),
+        conductor.submit("dropout", changed(DROPOUT, seed=5, epochs=100000)),
         conductor.submit("augmented", changed(AUGMENTED, seed=6, epochs=100000)),
         conductor.submit("plain", ENDLESS),
     ]
@@ -359,10 +331,10 @@ def test_another_seed_gives_other_numbers():
 
 
 def test_numbers_are_the_same_paused_stepped_and_resumed_at_odd_places(conductor):
-    expected = alone(DROPPING)  # first: a process has one set of generators, which two conductors cannot share
-    other = conductor.submit("other", changed(DROPPING, seed=9, epochs=100000))
+    expected = alone(DROPOUT)  # first: a process has one set of generators, which two conductors cannot share
+    other = conductor.submit("other", changed(DROPOUT, seed=9, epochs=100000))
     wait_until(lambda: other.history.steps)
-    job = conductor.submit("moons", DROPPING, paused=True)
+    job = conductor.submit("moons", DROPOUT, paused=True)
     for burst in (1, 2, 5, PER_EPOCH, 3):
         before = job.history.steps
         for _ in range(burst):
@@ -378,7 +350,7 @@ def test_numbers_are_the_same_paused_stepped_and_resumed_at_odd_places(conductor
 
 
 def test_numbers_are_the_same_in_a_race(conductor):
-    recipes = [DROPPING, changed(DROPPING, optimizer=SGD()), changed(DROPPING, batch_size=10)]
+    recipes = [DROPOUT, changed(DROPOUT, optimizer=SGD()), changed(DROPOUT, batch_size=10)]
     racing = conductor.race([(str(number), recipe) for number, recipe in enumerate(recipes)])
     finish(*racing)
     assert [fingerprint(job) for job in racing] == [alone(recipe) for recipe in recipes]
@@ -424,7 +396,7 @@ def test_an_exception_while_building_fails_the_job(conductor, monkeypatch):
 DIVERGING = changed(RECIPES["simplenet"].recipe, loss=MeanSquaredError(), optimizer=SGD(lr=10.0))
 
 
-@pytest.mark.usefixtures("few_digits")
+@pytest.mark.usefixtures("small_digits")
 def test_divergence_names_the_step_and_a_learning_rate_to_try(conductor):
     job = conductor.submit("wild", DIVERGING)
     finish(job)
@@ -438,7 +410,7 @@ def test_divergence_names_the_step_and_a_learning_rate_to_try(conductor):
     assert job.failure.traceback == ""
 
 
-@pytest.mark.usefixtures("few_digits")
+@pytest.mark.usefixtures("small_digits")
 def test_no_loss_that_is_not_a_number_is_lost_from_the_history(conductor):
     job = conductor.submit("wild", DIVERGING, paused=True)
     for _ in range(4):
@@ -526,7 +498,7 @@ def test_nobody_starts_before_everybody_is_there(conductor, monkeypatch):
     finish(early, late)
 
 
-@pytest.mark.usefixtures("few_digits")
+@pytest.mark.usefixtures("small_digits")
 def test_one_that_diverges_leaves_and_the_others_finish(conductor):
     good = changed(RECIPES["simplenet"].recipe, epochs=20)
     fields = [("a", good), ("wild", changed(DIVERGING, epochs=20)), ("b", changed(good, optimizer=Adam(lr=0.01)))]
@@ -620,3 +592,220 @@ def test_a_run_that_is_over_can_be_forgotten_and_one_under_way_cannot(conductor)
         conductor.forget(job.number)
     assert conductor.jobs == [going]
     assert over.ask(lambda run: run.recipe).result(LONG) == MOONS  # whoever has it still may ask
+
+
+# The queue
+
+
+@pytest.fixture
+def one_at_a_time():
+    conductor = Conductor(threads=1, at_once=1)
+    yield conductor
+    conductor.close()
+
+
+def statuses(*started):
+    return [job.status for job in started]
+
+
+def test_runs_wait_their_turn_in_their_order(one_at_a_time):
+    started = [one_at_a_time.submit(str(number), changed(MOONS, seed=number)) for number in range(4)]
+    order = []
+
+    def all_were_there():
+        for job in started:
+            if job.status not in ("queued", "preparing") and job not in order:
+                order.append(job)
+            if job.history.steps:  # whoever trains has nobody before it that is not over
+                assert not any(other.active for other in started[: started.index(job)])
+        return len(order) == len(started)
+
+    wait_until(all_were_there, every=0.001)
+    finish(*started)
+    assert order == started
+    assert one_at_a_time.queue == []
+    assert [fingerprint(job) for job in started] == [alone(changed(MOONS, seed=number)) for number in range(4)]
+
+
+def test_a_queued_run_waits_without_data_or_clock(one_at_a_time, monkeypatch):
+    first = one_at_a_time.submit("first", ENDLESS)
+    wait_until(lambda: first.history.steps)
+    monkeypatch.setattr(jobs, "load", lambda *_: pytest.fail("it loads its data already"))
+    job = one_at_a_time.submit("second", MOONS)
+    assert (job.status, job.active, job.ready, job.progress, job.elapsed, job.remaining) == (
+        *("queued", True, False, 0, 0, None),
+    )
+    with pytest.raises(RuntimeError, match="second has no network yet"):
+        job.ask(lambda run: None)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, None])
+def test_as_many_are_under_way_as_may_be(at_once):
+    conductor = Conductor(threads=1, at_once=at_once)
+    started = [conductor.submit(str(number), ENDLESS) for number in range(5)]
+    most = at_once or 5
+    wait_until(lambda: statuses(*started) == ["training"] * most + ["queued"] * (5 - most))
+    conductor.set_at_once(4)
+    wait_until(lambda: statuses(*started) == ["training"] * max(most, 4) + ["queued"] * min(5 - most, 1))
+    conductor.set_at_once(1)  # nobody under way is sent back
+    assert statuses(*started).count("training") == max(most, 4)
+    conductor.set_at_once(None)
+    wait_until(lambda: statuses(*started) == ["training"] * 5)
+    conductor.close()
+
+
+def test_a_paused_run_keeps_its_turn(one_at_a_time):
+    first, second = (one_at_a_time.submit(name, ENDLESS, paused=name == "first") for name in ("first", "second"))
+    wait_until(lambda: first.ready)
+    settle(first)
+    assert statuses(first, second) == ["paused", "queued"]
+    first.stop()
+    wait_until(lambda: second.history.steps)
+    assert statuses(first, second) == ["stopped", "training"]
+
+
+def test_a_queued_run_can_be_paused_and_is_then_when_its_turn_comes(one_at_a_time):
+    first, second = (one_at_a_time.submit(name, ENDLESS) for name in ("first", "second"))
+    second.pause()
+    assert second.status == "queued"
+    first.stop()
+    wait_until(lambda: second.ready)
+    settle(second)
+    assert (second.status, second.history.steps) == ("paused", 0)
+
+
+def test_a_queued_run_can_be_stopped(one_at_a_time):
+    started = [one_at_a_time.submit(name, ENDLESS) for name in ("first", "second", "third")]
+    started[1].stop()
+    finish(started[1])
+    assert (started[1].status, started[1].history.steps, started[1].ready) == ("stopped", 0, False)
+    started[0].stop()
+    wait_until(lambda: started[2].history.steps)
+    assert statuses(*started) == ["stopped", "stopped", "training"]
+    assert one_at_a_time.queue == []
+
+
+def test_runs_can_change_places(one_at_a_time):
+    started = [one_at_a_time.submit(str(number), ENDLESS) for number in range(5)]
+    order = lambda: "".join(job.name for waiting in one_at_a_time.queue for job in waiting)  # noqa: E731
+    assert order() == "1234"
+    for job, places, expected in (
+        *((3, -1, "1324"), (3, -99, "3124"), (3, 1, "1324"), (1, 99, "3241"), (2, 0, "3241"), (0, 1, "3241")),
+    ):
+        one_at_a_time.move(started[job], places)
+        assert order() == expected
+    started[0].stop()
+    wait_until(lambda: started[3].history.steps)
+    assert order() == "241"
+    started[3].stop()
+    wait_until(lambda: started[2].history.steps)
+
+
+def test_a_race_waits_and_begins_as_one(one_at_a_time):
+    first = one_at_a_time.submit("first", ENDLESS)
+    racing = one_at_a_time.race([("a", MOONS), ("b", changed(MOONS, seed=1)), ("c", changed(MOONS, seed=2))])
+    last = one_at_a_time.submit("last", MOONS)
+    one_at_a_time.move(racing[1], 1)
+    assert one_at_a_time.queue == [[last], racing]
+    one_at_a_time.move(racing[2], -1)
+    assert one_at_a_time.queue == [racing, [last]]
+    assert statuses(*racing, last) == ["queued"] * 4
+    racing[0].stop()
+    finish(racing[0])
+    first.stop()
+    finish(*racing, last)
+    assert statuses(*racing, last) == ["stopped", "finished", "finished", "finished"]
+    assert [fingerprint(job) for job in racing[1:]] == [alone(changed(MOONS, seed=seed)) for seed in (1, 2)]
+
+
+def test_contestants_count_as_one(one_at_a_time):
+    racing = one_at_a_time.race([("a", ENDLESS), ("b", ENDLESS)])
+    last = one_at_a_time.submit("last", MOONS)
+    wait_until(lambda: all(job.history.steps for job in racing))
+    racing[0].stop()
+    finish(racing[0])
+    settle(racing[1])
+    assert last.status == "queued"  # the race is not over
+    racing[1].stop()
+    finish(last)
+
+
+@pytest.mark.parametrize("how", ["data", "network"])
+def test_one_that_cannot_begin_makes_room_for_the_next(one_at_a_time, monkeypatch, how):
+    if how == "data":
+        load = jobs.load
+        monkeypatch.setattr(jobs, "load", lambda data, *rest: 1 / 0 if data.samples == 201 else load(data, *rest))
+    else:
+        build = jobs.build
+        monkeypatch.setattr(jobs, "build", lambda recipe, data: 1 / 0 if recipe.seed == 1 else build(recipe, data))
+    failing = one_at_a_time.submit("failing", changed(MOONS, data=Moons(samples=201), seed=1))
+    job = one_at_a_time.submit("next", MOONS)
+    finish(failing, job)
+    assert statuses(failing, job) == ["failed", "finished"]
+
+
+def test_close_ends_queued_runs_too(one_at_a_time):
+    started = [one_at_a_time.submit(str(number), ENDLESS) for number in range(3)]
+    one_at_a_time.close()
+    assert statuses(*started) == ["stopped"] * 3
+
+
+def test_runs_of_the_store_go_on_in_their_turn(tmp_path):
+    with opened(tmp_path) as conductor:
+        job = conductor.submit("moons", DROPPING, paused=True)
+        take(job, 5)
+    with opened(tmp_path, at_once=1) as conductor:
+        first = conductor.submit("first", ENDLESS)
+        again = conductor.resume(job.number)
+        assert (again.status, again.history.steps, again.epoch) == ("queued", 5, 2)
+        wait_until(lambda: conductor.store.rows()[-1]["status"] == "queued")
+        first.stop()
+        finish(again)
+        assert fingerprint(again) == alone(DROPPING)
+
+
+def test_numbers_are_those_of_the_store(tmp_path):
+    with opened(tmp_path) as conductor:
+        started = [conductor.submit(name, MOONS) for name in ("a", "b")]
+        started += conductor.race([("c", MOONS), ("d", MOONS)])
+        finish(*started)
+        assert [job.number for job in started] == [1, 2, 3, 4]
+        assert [job.id for job in started] == ["1", "2", "3", "4"]
+        assert [job.race for job in started] == [None, None, 3, 3]
+        assert all(job._kept.wait(LONG) for job in started)
+        assert [row["race"] for row in conductor.store.rows()] == [3, 3, None, None]
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 101, "a\ud800b"])
+def test_a_name_that_cannot_be_is_refused_before_anything_is_kept(tmp_path, name):
+    with opened(tmp_path) as conductor:
+        for begin in (lambda: conductor.submit(name, MOONS), lambda: conductor.race([("a", MOONS), (name, MOONS)])):
+            with pytest.raises(SettingsError, match="A run's name is one line of 1 to 100 letters"):
+                begin()
+        assert conductor.store.rows() == conductor.jobs == []
+
+
+def test_saving_changes_no_number(tmp_path):
+    with opened(tmp_path) as conductor:
+        job = conductor.submit("moons", DROPOUT)
+        finish(job)
+        assert fingerprint(job) == alone(DROPOUT)
+
+
+def test_the_best_weights_are_at_hand(conductor):
+    job = conductor.submit("moons", changed(MOONS, optimizer=Adam(lr=0.3), epochs=8))
+    finish(job)
+    best = job.history.best
+    assert job.best.epochs == best.epoch
+    asked = job.ask(lambda run: predict(run, run.data.validation.inputs, job.best.model)).result(
+        LONG
+    )  # two moons are not normalised
+    assert np.mean(asked.argmax(1).numpy() == job.targets) == best.val_accuracy
+
+
+def test_what_runs_without_a_store_is_stopped_and_with_one_interrupted(tmp_path):
+    for store, expected in ((None, "stopped"), (Store(tmp_path), "interrupted")):
+        conductor = Conductor(threads=1, store=store)
+        job = conductor.submit("moons", ENDLESS)
+        conductor.close()
+        assert job.status == expected

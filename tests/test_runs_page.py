@@ -206,18 +206,18 @@ def test_with_none_selected_the_newest_is_shown_and_the_address_is_plain(zoo):
     at = shown()
     assert "Cyd" in title(at)
     assert "run" not in at.query_params
-    assert at.session_state["runs/table"]["selection"]["rows"] == []
+    assert at.session_state["runs/list"]["selection"]["rows"] == []
 
 
 def test_the_table_and_the_address_follow_what_is_selected(zoo, root):
     at = shown(1)
     assert "Ada" in title(at)
     assert at.query_params["run"] in ("1", ["1"])
-    assert at.session_state["runs/table"]["selection"]["rows"] == [2]
+    assert at.session_state["runs/list"]["selection"]["rows"] == [2]
     entered(root, "Dan")
     well(at.run())
     assert "Ada" in title(at)
-    assert at.session_state["runs/table"]["selection"]["rows"] == [3]  # it moved down by one
+    assert at.session_state["runs/list"]["selection"]["rows"] == [3]  # it moved down by one
 
 
 def arriving(*texts: str) -> AppTest:
@@ -253,7 +253,7 @@ def test_an_address_may_name_one_run_or_several(zoo):
     at = well(arriving("1", "3", "99"))
     assert "**2 runs** over the" in seen(at)
     assert "There is no run 99" in told(at)
-    assert set(at.session_state["runs/table"]["selection"]["rows"]) == {0, 2}
+    assert set(at.session_state["runs/list"]["selection"]["rows"]) == {0, 2}
 
 
 def test_at_most_eight_runs_are_selected(root):
@@ -261,7 +261,7 @@ def test_at_most_eight_runs_are_selected(root):
         entered(root)
     at = well(arriving(*map(str, range(1, 11))))
     assert "**8 runs** over the" in seen(at)
-    assert len(at.session_state["runs/table"]["selection"]["rows"]) == 8
+    assert len(at.session_state["runs/list"]["selection"]["rows"]) == 8
 
 
 def test_a_deleted_run_in_the_address_says_where_it_is(zoo, elsewhere):

@@ -39,7 +39,8 @@ LONGER = changed(DROPPING, epochs=12)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(saving, "EVERY", 0.1)  # nobody waits here for a person
+    monkeypatch.setattr(saving, "EVERY", 0.1)  # there is little to save, and nobody to be spared
+    monkeypatch.setattr(saving, "GAP", 0.01)
 
 
 @pytest.fixture

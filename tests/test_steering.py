@@ -42,7 +42,8 @@ LINE = changed(RECIPES["linear-regression"].recipe, epochs=12)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(saving, "EVERY", 0.1)  # nobody waits here for a person
+    monkeypatch.setattr(saving, "EVERY", 0.1)  # there is little to save, and nobody to be spared
+    monkeypatch.setattr(saving, "GAP", 0.01)
 
 
 @pytest.fixture
@@ -388,6 +389,7 @@ def test_epochs_of_a_branch_that_is_not_ready_cannot_be_fewer_than_it_has(tmp_pa
     with opened(tmp_path) as conductor:
         parent = conductor.submit("moons", MOONS)
         finish(parent)
+        assert parent._kept.wait(LONG)
         conductor.set_at_once(1)
         conductor.submit("first", ENDLESS)
         branch = conductor.branch(parent.number, 2, "branch", MOONS)

@@ -37,9 +37,9 @@ NUMBER = st.column_config.NumberColumn
 
 def attempt(act: Callable, *arguments) -> None:
     """Do what a widget asks for; if it cannot be done, the table says why."""
+    keep("runs/problem", "")
     try:
         act(*arguments)
-        keep("runs/problem", "")
     except StoreError as error:
         keep("runs/problem", str(error))
 
@@ -108,7 +108,7 @@ def listing(rows: list[dict], shown: list[dict]) -> None:
     ids = [str(row["number"]) for row in shown]
     places = {id: place for place, id in enumerate(ids)}
     selected = [places[id] for id in selected_runs() if id in places]
-    state = widget("runs/table")
+    state = widget("runs/list")
     # The browser knows places alone: they differ when rows came or went, and when the address selects others.
     if state is None or set(state["selection"]["rows"]) != set(selected):
         show_selected(selected)
@@ -118,7 +118,7 @@ def listing(rows: list[dict], shown: list[dict]) -> None:
     st.caption(f"{few}{len(rows):,} run{many} · {room} on disk. {hint}")
     st.dataframe(
         frame(shown),
-        key="runs/table",
+        key="runs/list",
         height=34 + ROW_HEIGHT * min(max(len(rows), 2), HIGHEST),
         row_height=ROW_HEIGHT,
         hide_index=True,
@@ -131,13 +131,13 @@ def listing(rows: list[dict], shown: list[dict]) -> None:
 
 
 def show_selected(places: list[int], cell: tuple[int, str] | None = None) -> None:
-    set_widget("runs/table", {"selection": {"rows": places, "columns": [], "cells": [cell] if cell else []}})
+    set_widget("runs/list", {"selection": {"rows": places, "columns": [], "cells": [cell] if cell else []}})
     keep("runs/cell", cell)
 
 
 def pick(ids: list[str]) -> None:
     """What the person selected: a row by its box, beside others, or by a click anywhere in it, alone."""
-    selection = widget("runs/table")["selection"]
+    selection = widget("runs/list")["selection"]
     cell = selection["cells"][0] if selection["cells"] else None
     clicked = cell if cell != remember("runs/cell", None) else None
     rows = [row for row in ([clicked[0]] if clicked else selection["rows"]) if row < len(ids)][:MOST_SELECTED]
@@ -246,3 +246,4 @@ def bring_back(number: int) -> None:
     store().bring_back(number)
     keep("runs/deleted", None)
     select_runs([str(number)])
+    st.rerun()  # the whole page, which shows it

@@ -27,7 +27,7 @@ from dlcore.store import Store, StoreError
 from dlcore.training import Run
 
 CHANGED = " (changed)"
-UNDER_WAY = 3  # seconds that an address may take to the browser
+UNDER_WAY = 1  # second that an address may take to the browser
 AT_ONCE = 2  # runs, or races, under way at a time, unless the person says otherwise
 REMEMBERED = 32  # stored runs whose histories stay in memory
 MOST_SELECTED = 8  # runs side by side: as many as there are colours
@@ -142,13 +142,6 @@ def weights_lately(run: Record, best: bool) -> Weights:
     if isinstance(found, str):
         raise StoreError(found)
     return found
-
-
-def stored_network(run: Record, best: bool) -> Run:
-    """The network of a run that does not train here, after its best epoch or as it was saved last; to be asked, not
-    trained. Raises StoreError when no checkpoint can be used.
-    """
-    return stored_weights(run, best).network
 
 
 def jobs() -> list[Job]:
