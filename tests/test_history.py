@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlcore.history import PENDING, Epoch, History, means, thin
+from dlcore.history import PENDING, Change, Epoch, History, means, thin
 
 
 def epoch(number, val_loss=1.0, val_accuracy=0.5):
@@ -148,3 +148,73 @@ def test_means_cover_every_value_once(length, points):
 def test_means_of_nothing_are_nothing():
     x, y = means(np.array([], dtype=np.float32), 10)
     assert len(x) == len(y) == 0
+
+
+# Made of what is known
+
+
+def test_a_history_is_made_of_what_is_known_and_goes_on():
+    rows = [epoch(1, val_accuracy=0.75), epoch(2, val_accuracy=0.5)]
+    history = History([1.0, 0.5], rows, [Change(1, "optimizer.lr", 0.5)])
+    assert (history.steps, history.epochs, history.best) == (2, rows, rows[0])
+    history.add_step(torch.tensor(0.25))
+    assert history.losses.tolist() == [1.0, 0.5, 0.25]
+    assert history.losses.dtype == np.float32
+    assert history.changes == [Change(1, "optimizer.lr", 0.5)]
+
+
+@pytest.mark.parametrize(("step", "rows"), [(0, 0), (5, 0), (10, 1), (19, 1), (20, 2), (25, 2)])
+def test_until_a_step_there_is_what_was_measured_before_and_every_change(step, rows):
+    made = [Change(3, "optimizer.lr", 0.5), Change(22, "optimizer.lr", 0.25)]
+    losses = np.arange(25, dtype=np.float32)
+    history = History(losses, [epoch(1), epoch(2)], made)
+    before = history.until(step)
+    assert before.losses.tolist() == losses[:step].tolist()
+    assert (before.steps, before.epochs, before.changes) == (step, history.epochs[:rows], made)
+    before.add_step(torch.tensor(9.0))
+    before.change({"epochs": 3})
+    assert (history.steps, history.changes) == (25, made)
+
+
+# Changes
+
+
+def test_changes_are_kept_in_the_order_of_steps_and_names():
+    history = filled([1.0] * 3)
+    history.change({"optimizer.lr": 0.5, "epochs": 4})
+    history.add_step(torch.tensor(1.0))
+    history.change({"optimizer.lr": 0.25})
+    history.change({"model.dropout": 0.1})
+    assert history.changes == [
+        Change(3, "epochs", 4),
+        Change(3, "optimizer.lr", 0.5),
+        Change(4, "model.dropout", 0.1),
+        Change(4, "optimizer.lr", 0.25),
+    ]
+
+
+def test_the_last_change_of_a_setting_at_a_step_stands():
+    history = filled([1.0])
+    for value in (0.5, None, 0.25):
+        history.change({"pace": value})
+    assert history.changes == [Change(1, "pace", 0.25)]
+
+
+def test_what_was_changed_later_gives_way_to_a_change_now_for_that_setting_alone():
+    made = [
+        Change(0, "optimizer.lr", 1.0),
+        Change(3, "optimizer.lr", 0.5),
+        Change(3, "epochs", 4),
+        Change(5, "epochs", 6),
+    ]
+    history = History([1.0, 1.0], changes=made)
+    history.change({"optimizer.lr": 0.25})
+    assert history.changes == [made[0], Change(2, "optimizer.lr", 0.25), made[2], made[3]]
+
+
+def test_changes_that_were_handed_out_stay_as_they_are():
+    history = History()
+    history.change({"optimizer.lr": 0.5})
+    before = history.changes
+    history.change({"optimizer.lr": 0.25})
+    assert before == [Change(0, "optimizer.lr", 0.5)]

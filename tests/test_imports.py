@@ -121,7 +121,7 @@ def test_pages_share_through_parts_and_never_import_each_other(file):
 def test_only_the_session_touches_what_streamlit_keeps(file):
     if name_of(file) == "pages.parts.session":
         return
-    assert not uses(file, "session_state", "cache_resource", "cache_data")
+    assert not uses(file, "session_state", "cache_resource", "cache_data", "query_params")
 
 
 def test_charts_are_pure():

@@ -255,3 +255,78 @@ def test_nesterov_without_momentum_is_refused_in_words():
 def test_the_usual_settings_of_an_optimizer_have_no_problems(kind):
     assert KINDS[kind]().problems() == []
     assert KINDS[kind]().build([torch.nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] == KINDS[kind]().lr
+
+
+# Changed on the way
+
+
+def steered(first, then, after):
+    """The weights after each step of an optimizer that is given other settings after so many steps."""
+    w, gradients = start_and_gradients()
+    weights = torch.nn.Parameter(torch.from_numpy(w.copy()))
+    machine, path = first.build([weights]), []
+    for step, g in enumerate(gradients):
+        if step == after:
+            then.steer(machine)
+        weights.grad = torch.from_numpy(g.copy())
+        machine.step()
+        path.append(weights.detach().numpy().copy())
+    return np.array(path)
+
+
+def steered_by_formula(first, then, after):
+    w, gradients = start_and_gradients()
+    kept, path = {}, []
+    for t, g in enumerate(gradients, 1):
+        optimizer = first if t <= after else then
+        w = FORMULAS[optimizer.kind](w, g, t, kept, **optimizer.model_dump(exclude={"kind"}))
+        if getattr(optimizer, "momentum", None) == 0:  # speed that has no use is not kept either
+            kept.pop("b", kept.pop("v", None))
+        path.append(w)
+    return np.array(path)
+
+
+def steerings():
+    """Every setting of every optimizer, from its usual value to another one and back."""
+    for kind, cls in KINDS.items():
+        for name in settings_of(kind):
+            other, usual = changed_alone(kind, name)
+            if (kind, name) != (
+                "nadam",
+                "beta1",
+            ):  # its formula has a product over all steps, whose factors differ then
+                yield pytest.param(usual, other, id=f"{kind}-{name}")
+                yield pytest.param(other, usual, id=f"{kind}-{name}-back")
+        yield pytest.param(cls(), cls(lr=OTHER["lr"], weight_decay=OTHER["weight_decay"]), id=f"{kind}-two")
+
+
+@pytest.mark.parametrize(("first", "then"), list(steerings()))
+@pytest.mark.parametrize("after", [0, 1, 7])
+def test_an_optimizer_that_is_steered_goes_on_by_its_formula(first, then, after):
+    """With other settings, and what it remembers as it was."""
+    w, _ = start_and_gradients()
+    found, expected = steered(first, then, after), steered_by_formula(first, then, after)
+    np.testing.assert_allclose(found - w, expected - w, rtol=1e-6, atol=1e-9)  # there and back: small differences
+
+
+def test_the_product_of_nadam_keeps_the_factors_that_it_had():
+    first, then = KINDS["nadam"](), KINDS["nadam"](beta1=0.5)
+    found = steered(first, then, 5)
+    np.testing.assert_array_equal(found[:5], trained(first)[:5])
+    assert np.isfinite(found).all()
+    assert not np.allclose(found[5:], trained(first)[5:], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_steering_leaves_memory_and_parameters_alone(kind):
+    optimizer = KINDS[kind]()
+    weights = torch.nn.Parameter(torch.ones(3))
+    machine = optimizer.build([weights])
+    weights.grad = torch.ones(3)
+    machine.step()
+    before = {name: torch.as_tensor(value).clone() for name, value in machine.state[weights].items()}
+    KINDS[kind](lr=0.5).steer(machine)
+    (group,) = machine.param_groups
+    assert (group["lr"], group["params"]) == (0.5, [weights])
+    assert group.keys() == optimizer.build([weights]).param_groups[0].keys()
+    assert all(torch.equal(torch.as_tensor(machine.state[weights][name]), value) for name, value in before.items())

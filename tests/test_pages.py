@@ -18,7 +18,7 @@ from pages.parts import session
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("train", "compare", "draw", "reference")
+PAGES = ("train", "compare", "draw", "runs", "reference")
 FAMILIES = {field.title: family_of(field) for field in Recipe.model_fields.values() if family_of(field)}
 FAMILIES["Activation"] = choices(Activation)
 KINDS = [

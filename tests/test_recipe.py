@@ -11,7 +11,7 @@ from dlcore.augmentation import Augmentation
 from dlcore.datasets import Cifar10, Data, Line, Mnist5k, Moons
 from dlcore.losses import CrossEntropy, Huber, Loss, MeanSquaredError
 from dlcore.optimizers import SGD, Adam, Optimizer
-from dlcore.recipe import Recipe, change, read
+from dlcore.recipe import STEERABLE, Recipe, change, field_at, read, repeat, steer, steerable, value_at
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.schedules import Schedule, StepDecay
 from dlcore.settings import Settings, SettingsError, accepted, bounds, choices, family_of, parse
@@ -323,6 +323,62 @@ def test_any_recipe_can_be_reached_from_any_other_by_changes(seed):
     changes = list(leaves(goal.model_dump(mode="json")))
     draw.shuffle(changes)
     assert change(start, dict(changes)) == goal
+
+
+# On the way
+
+
+def test_what_can_change_on_the_way_is_named_for_every_recipe():
+    for family, kind in ENTRIES:
+        recipe = Recipe(**{family: choices(FIELDS[family])[kind]()})
+        found = steerable(recipe)
+        assert found == [path for path in STEERABLE if path in found]  # always in the same order
+        for path in STEERABLE:
+            parent, _, name = path.rpartition(".")
+            there = name in (getattr(recipe, parent) if parent else recipe).__class__.model_fields
+            assert (path in found) == there, path
+            if there:
+                assert field_at(recipe, path).title
+                assert repeat(recipe, {path: value_at(recipe, path)}) == recipe
+    assert {path for path in STEERABLE if path.startswith("stop.")} == {
+        *("stop.accuracy", "stop.patience", "stop.minutes", "stop.not_a_number"),
+    }
+
+
+def test_values_are_found_by_their_path():
+    recipe = Recipe(optimizer=SGD(momentum=0.5), epochs=7)
+    assert value_at(recipe, "optimizer.momentum") == 0.5
+    assert value_at(recipe, "epochs") == 7
+    assert value_at(recipe, "optimizer.beta1") is value_at(recipe, "nothing.at.all") is None
+
+
+def test_changes_on_the_way_are_those_of_a_recipe():
+    assert steer(Recipe(), {"optimizer.lr": 0.5, "epochs": 3}) == change(Recipe(), {"optimizer.lr": 0.5, "epochs": 3})
+    assert steer(Recipe(), {}) == Recipe()
+
+
+def test_all_that_cannot_change_on_the_way_is_told_at_once():
+    problems = problems_of(steer, Recipe(), {"seed": 1, "optimizer.lr": 0.5, "batch_size": 3, "optimizer.lrr": 1})
+    assert [problem.setting for problem in problems] == ["seed", "batch_size", "optimizer.lrr"]
+    assert all(
+        "cannot change once a run has begun; what can: optimizer.lr, optimizer.beta1," in str(p) for p in problems
+    )
+    assert "did you mean optimizer.lr" in str(problems[2])
+
+
+def test_values_that_cannot_be_are_told_as_ever():
+    (problem,) = problems_of(steer, Recipe(), {"optimizer.lr": 11})
+    assert (problem.setting, problem.text) == (
+        *("optimizer.lr", problems_of(change, Recipe(), {"optimizer.lr": 11})[0].text),
+    )
+
+
+def test_changes_are_repeated_on_whatever_machine(monkeypatch):
+    monkeypatch.setattr(devices, "available", lambda: ("cpu",))
+    recipe = Recipe(device="cuda")
+    assert repeat(recipe, {"epochs": 3}) == recipe.model_copy(update={"epochs": 3})
+    assert problems_of(change, recipe, {"epochs": 3})[0].setting == "device"
+    assert problems_of(repeat, recipe, {"epochs": 0})[0].setting == "epochs"
 
 
 # The named recipes

@@ -16,7 +16,7 @@ from dlcore.randomness import generator
 from dlcore.recipe import Recipe
 from dlcore.schedules import Cosine, LinearWarmup
 from dlcore.settings import choices
-from dlcore.training import EpochEnd, Evaluating, Step, build, predict, score, train
+from dlcore.training import EpochEnd, Evaluating, Place, Step, build, predict, score, train
 
 MOONS = Recipe(
     data=Moons(samples=200), model=MLP(widths=(8,)), optimizer=SGD(lr=0.1, momentum=0.5), epochs=3, batch_size=32
@@ -147,6 +147,38 @@ def test_every_sample_comes_once_an_epoch_and_the_last_batch_is_what_is_left():
     assert Counter(map(tuple, torch.cat(inputs).tolist())) == Counter(map(tuple, run.data.train.inputs.tolist()))
     pairs = dict(zip(map(tuple, run.data.train.inputs.tolist()), run.data.train.targets.tolist(), strict=True))
     assert [pairs[tuple(row)] for row in torch.cat(inputs).tolist()] == torch.cat(targets).tolist()
+
+
+@pytest.mark.parametrize("size", [1, 7, 32, 119, 120, 500, "all"])
+def test_batches_after_some_are_those_of_the_whole_epoch(size):
+    """To the place in memory: rounding can hang on how a batch lies there."""
+    run = start(changed(MOONS, batch_size=size))
+    whole = list(training.batches(run, 2))
+    assert len(whole) == run.steps_per_epoch
+    for skip in {0, 1, 2, 31, 32, 33, 64, len(whole) - 1, len(whole)}:
+        if skip <= len(whole):
+            found = list(training.batches(run, 2, skip))
+            assert len(found) == len(whole) - skip
+            for one, other in zip(found, whole[skip:], strict=True):
+                assert same(one, other)
+                assert [part.storage_offset() for part in one] == [part.storage_offset() for part in other]
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(0, 0), (0, 1), (0, 4), (1, 0), (2, 3), (2, 4), (3, 0)])
+def test_a_run_can_start_at_any_place(epochs, steps):
+    """A place of four steps is one before the evaluation, which is still to come."""
+    events = list(train(start(), Place(epochs, steps)))
+    kinds = [type(event) for event in events]
+    rest = [Step] * (STEPS - steps) + [Evaluating] * 2 + [EpochEnd] if epochs < 3 else []
+    assert kinds == rest + ([Step] * STEPS + [Evaluating] * 2 + [EpochEnd]) * max(0, 2 - epochs)
+    assert all(event.epoch == epochs + 1 for event in events[: len(rest)] if not isinstance(event, Evaluating))
+
+
+def test_a_run_that_starts_late_has_the_learning_rate_of_its_place():
+    recipe = changed(MOONS, schedule=Cosine())
+    run = start(recipe)
+    rates = [run.optimizer.param_groups[0]["lr"] for event in train(run, Place(1, 2)) if isinstance(event, Step)]
+    assert rates == pytest.approx([0.1 * (1 + np.cos(np.pi * step / 12)) / 2 for step in range(6, 12)])
 
 
 def test_small_batches_that_span_several_blocks_lose_no_sample():
@@ -388,3 +420,33 @@ def test_the_same_recipe_starts_from_the_same_weights_and_another_seed_from_othe
 def test_weights_do_not_depend_on_what_the_contestants_differ_in():
     other = start(changed(MOONS, optimizer=Adam(), batch_size=7, model=MLP(widths=(8,), dropout=0.3)))
     assert same(weights(start().model), weights(other.model))
+
+
+# Steering
+
+
+def test_a_steered_run_has_other_settings_from_its_next_step_on():
+    run = start(changed(MOONS, model=MLP(widths=(8,), dropout=0.0), optimizer=SGD(lr=0.1, momentum=0.0)))
+    events = train(run)
+    next(events)
+    steered = changed(
+        run.recipe, model=MLP(widths=(8,), dropout=1 - 1e-9), optimizer=SGD(lr=0.25, momentum=0.5), epochs=1
+    )
+    training.steer(run, steered)
+    before = weights(run.model)
+    next(events)
+    assert run.recipe == steered
+    for old, parameter in zip(before, run.model.parameters(), strict=True):
+        torch.testing.assert_close(parameter.detach(), old - 0.25 * parameter.grad)
+    assert [module.p for module in run.model.modules() if isinstance(module, torch.nn.Dropout)] == [0.99]
+    *_, last = events
+    assert (type(last), last.epoch) == (EpochEnd, 1)
+
+
+def test_more_epochs_are_taken_up_even_after_the_last():
+    run = start()
+    events = train(run)
+    for event in events:
+        if isinstance(event, EpochEnd) and event.epoch == 3:
+            training.steer(run, changed(MOONS, epochs=4))
+    assert event.epoch == 4

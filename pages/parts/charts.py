@@ -215,7 +215,8 @@ def _epochs(job: Record, name: str, measure: str, thin_line: bool = False, **loo
         }
         line["text"] = ["best epoch" if star else "" for star in starred]
     # A mark on the edge, such as the last epoch's, is drawn whole.
-    return line | {"mode": "lines+markers", "marker": marker, "cliponaxis": False}
+    marked = size or "symbol" in marker  # plotly takes a size of 0 alone for its own default
+    return line | {"mode": "lines+markers" if marked else "lines", "marker": marker, "cliponaxis": False}
 
 
 def _thin_rows(rows: Sequence[Epoch], measure: str, best: Epoch | None) -> list[Epoch]:

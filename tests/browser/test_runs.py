@@ -242,6 +242,7 @@ def test_a_deleted_run_can_be_brought_back(page: Page, url: str):
     press(page, "Delete")
     dialog.get_by_role("button", name="Delete it", exact=True).click()
     expect(detail(page)).to_contain_text("Deleted wide (run 2).")
+    settled(page)
     page.get_by_text("Deleted runs: 1").click()
     press(page, "Bring back run 2")
     shows(page, "wide")
