@@ -429,9 +429,7 @@ def test_a_steered_run_has_other_settings_from_its_next_step_on():
     run = start(changed(MOONS, model=MLP(widths=(8,), dropout=0.0), optimizer=SGD(lr=0.1, momentum=0.0)))
     events = train(run)
     next(events)
-    steered = changed(
-        run.recipe, model=MLP(widths=(8,), dropout=1 - 1e-9), optimizer=SGD(lr=0.25, momentum=0.5), epochs=1
-    )
+    steered = changed(run.recipe, model=MLP(widths=(8,), dropout=0.99), optimizer=SGD(lr=0.25, momentum=0.5), epochs=1)
     training.steer(run, steered)
     before = weights(run.model)
     next(events)

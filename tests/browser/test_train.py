@@ -233,8 +233,9 @@ def test_a_link_lists_what_cannot_be_had_until_something_changes(page: Page, ser
 
 def test_back_and_forward_move_the_controls(page: Page, server: str):
     open_train(page, server, "/?epochs=3")
-    choose_recipe(page, "linear-regression", 7)
-    choose_recipe(page, "two-moons", 8)
+    for name, number in (("linear-regression", 7), ("two-moons", 8)):
+        choose_recipe(page, name, number)
+        page.wait_for_url(re.compile(f"&epochs={number}&"))
     for go, recipe, shown in (
         (page.go_back, "two-moons", 50),
         (page.go_back, "linear-regression", 7),
@@ -245,7 +246,7 @@ def test_back_and_forward_move_the_controls(page: Page, server: str):
         go()
         expect(page.get_by_role("combobox", name="Recipe", exact=True)).to_have_value(recipe)
         expect(epochs(page)).to_have_value(str(shown))
-        assert f"&epochs={shown}&" in page.url
+        page.wait_for_url(re.compile(f"&epochs={shown}&"))
     set_number(page, "Epochs", 9)
     page.wait_for_url(re.compile("&epochs=9&"))
     page.get_by_role("link", name="Reference").click()
@@ -253,7 +254,7 @@ def test_back_and_forward_move_the_controls(page: Page, server: str):
     page.go_back()
     drawn(page, "live-loss")
     expect(epochs(page)).to_have_value("9")
-    assert "&epochs=9&" in page.url
+    page.wait_for_url(re.compile("&epochs=9&"))
 
 
 def test_a_run_leaves_the_address_alone_and_back_leaves_the_run_alone(page: Page, server: str):
