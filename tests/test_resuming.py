@@ -333,12 +333,12 @@ def test_an_interruption_between_the_last_epoch_and_the_end_changes_nothing(brea
 
 def test_a_rule_made_stricter_after_an_epoch_waits_for_the_next_also_when_interrupted(tmp_path):
     """As in a run that goes on: rules are asked at an epoch's end alone."""
-    script = [(PER_EPOCH + 2, {"stop.patience": 1})]
+    script = [(2 * PER_EPOCH + 2, {"stop.patience": 1})]
     recipe = changed(DROPPING, optimizer=SGD(lr=1e-9))  # no loss ever falls
     expected = course(tmp_path / "whole", recipe, script)
-    assert len(expected[0].history.epochs) == 2
+    assert len(expected[0].history.epochs) == 3
     assert expected[0].reason
-    for steps in (PER_EPOCH + 2, PER_EPOCH + 3):
+    for steps in (2 * PER_EPOCH + 2, 2 * PER_EPOCH + 3):
         found = course(tmp_path / f"at-{steps}", recipe, script, close_at=[steps])
         assert found[1:] == expected[1:]
         assert found[0].reason == expected[0].reason
