@@ -1,5 +1,6 @@
 """The pages as Streamlit runs them, without a browser: what is shown, what is told, and what the buttons do."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.settings import choices, family_of
 from dlcore.sharing import to_query
-from pages.parts import session
+from pages.parts import panels, session
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -371,6 +372,15 @@ def test_a_visit_to_another_page_loses_nothing_but_the_address():
     go(at, "train")
     assert find(at.selectbox, "Recipe").value == "two-moons"
     assert at.query_params == link_to("two-moons")
+
+
+@pytest.mark.parametrize("text", [":material/home:", "https://a.org", "me@a.org", "www.a.org", "&lt;", "a: b", r"\*a*"])
+def test_text_from_outside_is_escaped_and_broken_up_where_that_is_not_enough(text):
+    shown = panels.escape(text)
+    assert not re.search(r"(?<!\\)[&*:]", shown)
+    plain = re.sub(r"\\(.)", r"\1", shown)
+    assert not re.search(r"://|:[\w/+-]+:|@\S|www\.", plain.replace("\u2060", " "))
+    assert plain.replace("\u2060", "") == text
 
 
 # --- Compare

@@ -1,6 +1,7 @@
 """Panels: what Train and Compare share while something trains: the buttons, the pace, the status, the problem list."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import streamlit as st
@@ -149,8 +150,13 @@ def problem_list(problems: Sequence[Problem], why: str = "Before this can start:
 
 
 def escape(text: str) -> str:
-    """Text from outside, so that Markdown shows it as it is."""
-    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+-!|<>~$:" else letter for letter in text)
+    """Text from outside, so that Markdown shows it as it is.
+
+    Streamlit makes icons of `:names:` and links of addresses even where they are escaped: there goes a joiner of words
+    between the letters, which cannot be seen.
+    """
+    text = re.sub(r"(?<=:)(?=//|[\w/+-]+:)|(?<=@)(?=\S)|(?<=www)(?=\.)", "\u2060", text, flags=re.IGNORECASE)
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+-!|<>~$:&" else letter for letter in text)
 
 
 def clock(seconds: float) -> str:
