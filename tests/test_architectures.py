@@ -67,7 +67,8 @@ def test_the_table_of_layers_counts_the_real_networks_weights(architecture, data
 @pytest.mark.parametrize(("architecture", "shape"), [(Linear(), (2,)), (MLP(widths=(5,)), (2,)), (MLP(), (1, 28, 28))])
 def test_the_table_of_layers_lists_what_data_pass_in_order(architecture, shape):
     found = [layer.name for layer in layers(architecture, shape, 3)]
-    assert found == [type(module).__name__ for module in architecture.build(shape, 3)]
+    passed = (module for module in architecture.build(shape, 3) if not isinstance(module, nn.Dropout))
+    assert found == [type(module).__name__ for module in passed]  # dropout is 0 here, and changes nothing
 
 
 def test_the_table_of_layers_has_the_sizes_that_one_can_count_by_hand():

@@ -5,6 +5,7 @@ is selected is kept by number (`session.selected_runs`): rows come, go and chang
 """
 
 import datetime
+import time
 from collections.abc import Callable, Sequence
 
 import pandas as pd
@@ -32,6 +33,7 @@ STATUSES = (*ACTIVE, "finished", "stopped", "failed", "interrupted")
 SEARCHED = ("number", "name", "note", "data", "model", "optimizer")
 HIGHEST, ROW_HEIGHT = 6, 30  # rows that are in view, and the pixels of each
 MOST_DELETED = 20  # that are listed
+ECHO = 2  # seconds in which the browser may not have heard of a selection that was made for it
 NUMBER = st.column_config.NumberColumn
 
 
@@ -131,15 +133,33 @@ def listing(rows: list[dict], shown: list[dict]) -> None:
 
 
 def show_selected(places: list[int], cell: tuple[int, str] | None = None) -> None:
+    """Select rows for the person, and remember for a while what the browser had selected, which may come back."""
+    if (state := widget("runs/list")) and state["selection"]["rows"] != places:
+        rows, cells = state["selection"]["rows"], state["selection"]["cells"]
+        keep("runs/echoes", [*echoes(), (time.monotonic(), rows, [None, *cells])])
     set_widget("runs/list", {"selection": {"rows": places, "columns": [], "cells": [cell] if cell else []}})
-    keep("runs/cell", cell)
+    keep("runs/made", (places, cell))
+
+
+def echoes() -> list[tuple[float, list[int], list]]:
+    """When, rows and cells: what the browser had until it was told otherwise, not long ago."""
+    return [echo for echo in remember("runs/echoes", []) if time.monotonic() - echo[0] < ECHO]
 
 
 def pick(ids: list[str]) -> None:
-    """What the person selected: a row by its box, beside others, or by a click anywhere in it, alone."""
+    """What the person selected: a row by its box, beside others, or by a click anywhere in it, alone.
+
+    Not what comes along with something else that the person does, before the browser has heard of the latest selection:
+    its places may be those of other rows, and `listing` selects the right ones again.
+    """
     selection = widget("runs/list")["selection"]
     cell = selection["cells"][0] if selection["cells"] else None
-    clicked = cell if cell != remember("runs/cell", None) else None
+    if any(selection["rows"] == rows and cell in cells for _, rows, cells in echoes()):
+        return
+    made, made_cell = remember("runs/made", ([], None))
+    if selection["rows"] == made:
+        keep("runs/echoes", [])  # it has heard
+    clicked = cell if cell != made_cell else None
     rows = [row for row in ([clicked[0]] if clicked else selection["rows"]) if row < len(ids)][:MOST_SELECTED]
     select_runs(ids[row] for row in rows)
     show_selected(rows, clicked)

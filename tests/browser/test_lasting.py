@@ -86,7 +86,8 @@ def test_queued_runs_wait_and_can_be_looked_at(page: Page, server: str):
     reaches(page, "training")
     press(page, "Stop")
     reaches(page, "stopped")
-    under_way(page).click()  # the one that is left
+    expect(under_way(page)).to_have_count(1)  # the one that is left
+    under_way(page).click()
     reaches(page, "training")
     press(page, "Stop")
     expect(under_way(page)).to_have_count(0)
