@@ -14,9 +14,13 @@ help: ## Show this list
 run: .venv/run.stamp ## Open the dashboard (ARGS="--server.port 8600" goes to Streamlit)
 	$(BIN)/streamlit run dashboard.py $(ARGS)
 
+# Tests in a browser run one at a time: they look at what moves. ARGS may leave none of one half, which is status 5.
+NONE = [ $$? = 5 -a -n "$(ARGS)" ]
+
 test: lint ## Lint, then run all tests (ARGS="-k drawing" goes to pytest)
 	$(BIN)/python tests/browser/chromium.py
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not browser" --numprocesses 2 $(ARGS) || $(NONE)
+	$(BIN)/python -m pytest -m browser $(ARGS) || $(NONE)
 
 lint: .venv/dev.stamp ## Check style and format
 	$(BIN)/ruff check

@@ -5,7 +5,9 @@ A file is torch's own format, a zip whose parts carry check sums. It appears who
 is read, and nothing in it is unpickled but tensors and plain values.
 """
 
+import errno
 import os
+import shutil
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -128,12 +130,13 @@ def write(checkpoint: Checkpoint, file: Path) -> None:
     """Write so that the file is whole or not there, whatever happens meanwhile. Raises OSError."""
     partial = file.with_suffix(".partial")
     try:
-        with partial.open("wb") as stream:
-            torch.save(vars(checkpoint), stream)
-            stream.flush()
+        torch.save(vars(checkpoint), partial)
+        with partial.open("rb+") as stream:
             os.fsync(stream.fileno())
         partial.replace(file)
     except RuntimeError as error:  # torch's writer hides the OSError
+        if shutil.disk_usage(partial.parent).free < checkpoint.size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
         raise OSError(f"writing {file.name} failed: {str(error).splitlines()[0]}") from error
     finally:
         partial.unlink(missing_ok=True)  # on a full disk, others can use the room

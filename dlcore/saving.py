@@ -13,7 +13,7 @@ from dlcore.checkpoints import Checkpoint, distance, worth_keeping
 from dlcore.records import Record
 from dlcore.store import Store, StoreError
 
-GAP = 0.25  # seconds between two savings: epochs shorter than that are saved together
+GAP = 0.5  # seconds between two savings: epochs shorter than that are saved together
 EVERY = 1.0  # seconds between two savings of a run within an epoch, and between two tries
 
 
