@@ -108,7 +108,7 @@ def stored(root: Path, number: int) -> Stored:
 
 def as_if_killed(store: Store, root: Path) -> Path:
     """The disk as it is now, which is what a killed process leaves behind; nothing may be about to be saved."""
-    shutil.copytree(store.root, root)
+    shutil.copytree(store.root, root, ignore=shutil.ignore_patterns("*.partial"))  # they come and go
     return root
 
 
