@@ -114,6 +114,11 @@ class Job(Record):
     def stepping(self) -> float:
         return self._stepping
 
+    @property
+    def evaluating(self) -> float:
+        """Seconds spent in evaluation, of those that have elapsed."""
+        return self._working - self._stepping
+
     def pause(self) -> None:
         self._change(_paused=True)
 

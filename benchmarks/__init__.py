@@ -1,0 +1,1 @@
+"""What is measured, and how: `python -m benchmarks` runs all, `python -m benchmarks NAME` one."""

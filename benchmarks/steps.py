@@ -1,0 +1,78 @@
+"""What a training step costs: milliseconds, and how many times the bare loop on one batch that is already there.
+
+The bare loop is the arithmetic alone: forward, loss, backward, optimizer, on the same batch again and again. dlcore's
+figure has everything a user has: conductor, history, metrics, schedule, shuffling, the store; only evaluation is left
+out, as it is for all. The peers train the same network, loss and optimizer on the same samples; the time to set their
+training up is left out. All use the same number of threads. To reach: at most 1.05 for simplenet and 1.02 for
+mnist-cnn, at batches of 64; ahead of every peer.
+"""
+
+import itertools
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from benchmarks.measuring import conductor, in_turns, pause, print_table, spread, under_way
+from benchmarks.peers import PEERS, Task
+from dlcore.datasets import load
+from dlcore.jobs import Job
+from dlcore.recipe import Recipe, change
+from dlcore.recipes import RECIPES
+from dlcore.training import build
+
+NAMES, BATCHES = ("simplenet", "mnist-cnn", "cifar-lenet", "row-lstm"), (32, 64, 512)
+ROUNDS, SECONDS, THREADS = 5, 1.0, 1
+ENDLESS = 10_000
+
+
+def run() -> None:
+    torch.set_num_threads(THREADS)
+    peers = {name: make for name, make in PEERS.items() if make}
+    rows = []
+    for name, size in itertools.product(NAMES, BATCHES):
+        recipe = change(RECIPES[name].recipe, {"batch_size": size, "epochs": ENDLESS})
+        try:
+            rows.append([name, size, *measure(name, recipe, peers)])
+        except OSError as error:
+            print(f"{name} was not measured: {error}", flush=True)
+    print_table(["recipe", "batch", "bare loop, ms", "dlcore", *peers], rows)
+
+
+def measure(name: str, recipe: Recipe, peers: dict[str, Callable[[Task], Callable[[], None]]]) -> list[str]:
+    data = load(recipe.data, recipe.device, lambda share: None)
+    fresh = build(recipe, data)
+    batch = data.train.inputs[: recipe.batch_size], data.train.targets[: recipe.batch_size]
+    steps = max(3, round(SECONDS / bare(fresh, batch, 3)))
+    places = torch.arange(steps * recipe.batch_size) % len(data.train)
+    task = Task(recipe, data, data.train.inputs[places], data.train.targets[places])
+    with conductor(threads=THREADS) as place:
+        job = under_way(place.submit(name, recipe))
+        arms = {"bare": lambda: bare(fresh, batch, steps), "dlcore": lambda: trained(job)}
+        for peer, make in peers.items():
+            once = make(task)
+            once()
+            arms[peer] = lambda once=once: once() / steps
+        found = in_turns(arms, ROUNDS)
+    return [spread(found["bare"], 1e3), *(spread(found[arm] / found["bare"]) for arm in ("dlcore", *peers))]
+
+
+def bare(run, batch: tuple[Tensor, Tensor], steps: int) -> float:
+    """Seconds a step."""
+    run.model.train()
+    start = time.perf_counter()
+    for _ in range(steps):
+        run.optimizer.zero_grad()
+        run.recipe.loss.of(run.model(batch[0]), batch[1]).backward()
+        run.optimizer.step()
+    return (time.perf_counter() - start) / steps
+
+
+def trained(job: Job) -> float:
+    """Seconds a step of a paused job, let go for a while; evaluation left out."""
+    steps, seconds = job.history.steps, job.elapsed - job.evaluating
+    job.resume()
+    time.sleep(SECONDS)
+    pause(job)
+    return (job.elapsed - job.evaluating - seconds) / (job.history.steps - steps)
