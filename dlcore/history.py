@@ -1,4 +1,4 @@
-"""History: what a run measured, by step and by epoch. Recording costs next to nothing; drawing asks for `thin` views.
+"""History: what a run measured, by step and by epoch. Recording costs next to nothing; drawing asks for thin curves.
 
 Step losses arrive as tensors on their device and are read in batches (`settle`), never one by one, since reading one
 would make the device wait. One thread writes, any number read.
@@ -6,7 +6,6 @@ would make the device wait. One thread writes, any number read.
 
 import math
 import threading
-from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
@@ -14,7 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlcore.curve import Curve
+
 PENDING = 256  # losses that may wait to be read
+MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")  # of an epoch
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,10 @@ class History:
         # The highest validation accuracy; the lowest loss decides ties, and alone in regression.
         self.best: Epoch | None = None
         self.first_bad_step: int | None = None  # from 1; whose loss was not a finite number
-        self._losses = array("f", np.asarray(losses, np.float32).tobytes())
+        self._losses = Curve(losses)
         self.steps = len(self._losses)
+        # What each epoch measured, in their order; what was not measured is not a number.
+        self.columns = {measure: Curve(dtype=np.float64) for measure in MEASURES}
         for row in epochs:
             self.add_epoch(row)
         self._pending: list[Tensor] = []
@@ -66,7 +70,10 @@ class History:
     def add_epoch(self, epoch: Epoch) -> None:
         if self.best is None or _merit(epoch) > _merit(self.best):
             self.best = epoch
-        self.epochs.append(epoch)
+        self.epochs.append(epoch)  # first: who finds a value in a column finds its epoch
+        for measure, column in self.columns.items():
+            value = getattr(epoch, measure)
+            column.extend([math.nan if value is None else value])
 
     def change(self, values: Mapping[str, float | None]) -> None:
         """Settings change at this step. What a run that is repeated from an earlier place changed later, gives way."""
@@ -84,18 +91,22 @@ class History:
         with self._lock:
             waiting = self._pending[:]  # one reader at a time; the writer may append meanwhile
             if waiting:
-                values = torch.stack(waiting).float().tolist()
+                values = torch.stack(waiting).float().cpu().numpy()
                 if self.first_bad_step is None and not np.isfinite(values).all():
                     self.first_bad_step = len(self._losses) + 1 + int(np.argmin(np.isfinite(values)))
                 self._losses.extend(values)
                 del self._pending[: len(waiting)]
 
     @property
-    def losses(self) -> np.ndarray:
-        """Loss of every step so far, float32 (steps,)."""
+    def step_losses(self) -> Curve:
+        """Loss of every step so far, float32."""
         self.settle()
-        with self._lock:
-            return np.array(self._losses, dtype=np.float32)
+        return self._losses
+
+    @property
+    def losses(self) -> np.ndarray:
+        """The same as an array (steps,), which is not to be changed."""
+        return self.step_losses.values
 
     def rows(self, last: int | None = None) -> list[dict]:
         """The epochs, or the last of them, as plain rows, for tables, CSV and JSON."""
@@ -104,22 +115,3 @@ class History:
 
 def _merit(row: Epoch) -> tuple[float, float]:
     return (row.val_accuracy or 0, -row.val_loss if math.isfinite(row.val_loss) else -math.inf)
-
-
-def thin(steps: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """At most `points` of a curve, the lowest and the highest of every stretch among them, and both ends."""
-    if len(values) <= points:
-        return steps, values
-    from tsdownsample import MinMaxDownsampler
-
-    kept = MinMaxDownsampler().downsample(np.ascontiguousarray(values), n_out=(points - 2) // 2 * 2)
-    kept = np.unique([0, *kept.tolist(), len(values) - 1])  # its indices are unsigned: beside int64, floats
-    return steps[kept], values[kept]
-
-
-def means(values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """The curve as at most `points` means of equal stretches: (last step of each, from 1; mean)."""
-    if len(values) == 0:
-        return np.array([], dtype=int), values
-    edges = np.unique(np.linspace(0, len(values), min(points, len(values)) + 1).astype(int))
-    return edges[1:], np.add.reduceat(values, edges[:-1], dtype=np.float64) / np.diff(edges)

@@ -23,7 +23,7 @@ LAYERS = [
     {"saving"},
     {"jobs"},
 ]
-ALONE = {"history", "drawing"}  # import nothing of dlcore
+ALONE = {"curve", "drawing"}  # import nothing of dlcore
 
 
 def name_of(file):
@@ -99,7 +99,7 @@ def test_no_module_reaches_itself(module):
 
 
 @pytest.mark.parametrize("module", sorted(ALONE))
-def test_history_and_drawing_stand_alone(module):
+def test_curve_and_drawing_stand_alone(module):
     assert not GRAPH[module]
 
 
@@ -131,7 +131,7 @@ def test_charts_are_pure():
 
 
 def test_the_engine_starts_without_what_only_some_choices_need():
-    late = ["torchvision", "sklearn", "pandas", "mlxtend", "pooch", "streamlit", "plotly", "tsdownsample"]
+    late = ["torchvision", "sklearn", "pandas", "mlxtend", "pooch", "streamlit", "plotly"]
     program = f"import sys, dlcore.jobs, dlcore.recipes; print([name for name in {late} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -1,7 +1,7 @@
 """Charts: what was measured -> a plotly figure, as plain dicts in plotly's JSON schema. Pure; knows no Streamlit.
 
 A run keeps its colour everywhere. Steps are faint, training thin, validation bold. A figure's size does not depend on
-how long the run was (`dlcore.history.thin`).
+how long the run was (`dlcore.curve`).
 """
 
 import html
@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from dlcore.curve import Curve
 from dlcore.fit import Fit
-from dlcore.history import Change, Epoch, means, thin
+from dlcore.history import Change, Epoch, History
 from dlcore.jobs import Job
 from dlcore.recipe import Recipe, field_at
 from dlcore.records import PACE, Record
@@ -52,13 +53,13 @@ def loss_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> dict:
     """
     traces, runs = [], [*jobs, *beside]
     for job, dash in zip(runs, dashes(runs), strict=True):
-        losses = job.history.losses
-        ends, mean = means(losses, MEAN_POINTS)
+        losses = job.history.step_losses
+        ends, mean = losses.means(MEAN_POINTS)
         name = called(job) if job in beside else job.name
         look = {"legendgroup": str(job.number), "dash": dash} if len(runs) > 1 else {}
         if len(runs) == 1:
-            steps, faint = thin(np.arange(1, len(losses) + 1), losses, STEP_POINTS)
-            traces.append(_line(job, "each", "each step", steps, faint, width=1, opacity=0.25, hoverinfo="skip"))
+            places, faint = losses.thin(STEP_POINTS)
+            traces.append(_line(job, "each", "each step", places + 1, faint, width=1, opacity=0.25, hoverinfo="skip"))
         smoothed = "steps, smoothed" if len(runs) == 1 else f"{name}, steps"
         smooth = {"meta": {"smooth": True}, "opacity": 0.6, "showlegend": len(runs) == 1}
         traces.append(_line(job, "steps", smoothed, ends, mean, width=1.2, **smooth, **look))
@@ -197,8 +198,7 @@ def change_text(recipe: Recipe, change: Change) -> str:
 
 
 def _epochs(job: Record, name: str, measure: str, thin_line: bool = False, **look) -> dict:
-    known = [row for row in job.history.epochs if getattr(row, measure) is not None]
-    rows = _thin_rows(known, measure, job.history.best)
+    rows = _rows(job.history, measure)
     style = {"width": 1.4, "size": 3} if thin_line else {"width": 3, "size": 5}
     steps, values = [row.step for row in rows], [getattr(row, measure) for row in rows]
     line = _line(job, measure, name, steps, values, style["width"], **look)
@@ -219,11 +219,12 @@ def _epochs(job: Record, name: str, measure: str, thin_line: bool = False, **loo
     return line | {"mode": "lines+markers" if marked else "lines", "marker": marker, "cliponaxis": False}
 
 
-def _thin_rows(rows: Sequence[Epoch], measure: str, best: Epoch | None) -> list[Epoch]:
-    values = np.array([getattr(row, measure) for row in rows], dtype=np.float64)
-    kept, _ = thin(np.arange(len(rows)), values, EPOCH_POINTS)
-    places = {int(place) for place in kept} | ({rows.index(best)} if best in rows else set())
-    return [rows[place] for place in sorted(places)]
+def _rows(history: History, measure: str, begin: int = 1) -> list[Epoch]:
+    """Few of the epochs from one on, the lowest and the highest of every stretch among them, the first and the best."""
+    places, _ = history.columns[measure].thin(EPOCH_POINTS)
+    wanted = {begin, *(places + 1).tolist()} | ({history.best.epoch} if history.best else set())
+    rows = [history.epochs[epoch - 1] for epoch in sorted(wanted) if begin <= epoch <= len(history.epochs)]
+    return [row for row in rows if getattr(row, measure) is not None]
 
 
 def _points(name: str, x: np.ndarray, y: np.ndarray, ink: str) -> dict:
@@ -259,7 +260,7 @@ def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
     unit, per = _time_unit(runs) if x == "time" else (x, 1)
     shown, traces = {run.number for run in runs}, []
     for run, dash in zip(runs, dashes(runs), strict=True):
-        start = run.branch.step if run.branch and run.branch.parent in shown else 0
+        start, begin = (run.branch.step, run.branch.epoch) if run.branch and run.branch.parent in shown else (0, 1)
         line = {"color": colour(run.number), "width": 3, "dash": dash}
         label = html.escape(called(run), quote=False)
 
@@ -269,21 +270,21 @@ def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
             return {"type": "scatter", "name": label, "x": places or [None], "y": _short(values) or [None], **look}
 
         if measure == "loss":
-            ends, mean = means(run.history.losses[start:], MEAN_POINTS)
+            losses = Curve(run.history.losses[start:]) if start else run.history.step_losses
+            ends, mean = losses.means(MEAN_POINTS)
             look = {"meta": {"smooth": True}, "opacity": 0.5, "showlegend": False, "hoverinfo": "skip"}
             traces.append(trace("steps", start + ends, mean, line=line | {"width": 1.2, "dash": "solid"}, **look))
-        rows = [row for row in run.history.epochs if getattr(row, f"val_{measure}") is not None and row.step >= start]
-        rows = _thin_rows(rows, f"val_{measure}", run.history.best)
+        rows = _rows(run.history, f"val_{measure}", begin)
         steps, values = np.array([row.step for row in rows]), [getattr(row, f"val_{measure}") for row in rows]
         mode = "lines+markers" if len(rows) <= 60 else "lines"  # markers while there is room for them
         dots = {"size": 5, "color": line["color"]}
         traces.append(trace("validation", steps, values, line=line, mode=mode, marker=dots))
-        left = [row for row in rows if run.branch and row.step == run.branch.step]
-        if left:
+        left = run.history.epochs[run.branch.epoch - 1] if run.branch else None
+        if left and getattr(left, f"val_{measure}") is not None:
             ring = {"symbol": "circle-open", "size": 13, "color": line["color"], "line": {"width": 2}}
             told = f"{label} left run {run.branch.parent} here"
             look = {"mode": "markers", "marker": ring, "showlegend": False, "hoverinfo": "text", "text": [told]}
-            traces.append(trace("branch", np.array([left[0].step]), [getattr(left[0], f"val_{measure}")], **look))
+            traces.append(trace("branch", np.array([left.step]), [getattr(left, f"val_{measure}")], **look))
     hover = {"step": "d", "epoch": ".4~g", "time": ".4~g"}[x]
     yaxis = {"title": {"text": f"validation {measure}"}, "rangemode": "nonnegative", "hoverformat": ".4g"}
     layout = {
