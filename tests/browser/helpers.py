@@ -1,7 +1,6 @@
 """What a person does at the dashboard, in a line each. Everything waits for a condition."""
 
 import math
-import re
 from collections.abc import Sequence
 
 from playwright.sync_api import Locator, Page, expect
@@ -74,6 +73,7 @@ def choose(page: Page, label: str, option: str) -> None:
 
 def set_number(page: Page, label: str, value: int) -> None:
     field = page.get_by_role("spinbutton", name=label, exact=True)
+    expect(field).to_have_count(1)  # the controls of the recipe before are gone
     field.fill(str(value))
     field.press("Tab")
 
@@ -117,9 +117,9 @@ def reaches(page: Page, word: str) -> None:
 
 
 def step(page: Page) -> int:
-    """The step that the status line shows; 0 before there is one."""
-    found = re.search(r"step (\d+)", status(page).inner_text())
-    return int(found[1]) if found else 0
+    """The step that the status line shows, once there is a first one."""
+    found = "document.querySelector('.st-key-status')?.innerText.match(/step ([1-9]\\d*)/)?.[1]"
+    return int(page.wait_for_function(found).json_value())
 
 
 COUNT = """(plot) => (document.querySelector(plot)?.data ?? []).map(({ y }) => y.filter((v) => v !== null).length)"""

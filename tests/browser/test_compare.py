@@ -31,6 +31,7 @@ def standings(page: Page) -> Locator:
 def set_up(page: Page, server: str, recipe: str, epochs: int, pace: str = "full speed") -> None:
     open_compare(page, server)
     choose(page, "Recipe", recipe)
+    settled(page)
     page.get_by_text("What they share").click()
     set_number(page, "Epochs", epochs)
     settled(page)
