@@ -285,11 +285,13 @@ def test_a_run_that_diverges_says_what_to_do(page: Page, server: str):
 def test_what_cannot_train_is_told_and_cannot_be_started(page: Page, server: str):
     open_train(page, server)
     choose(page, "Recipe", "two-moons")
+    settled(page)
     choose(page, "Architecture", "Convolutional")
     expect(page.get_by_test_id("stAlert").filter(has_text="needs pictures")).to_be_visible()
     expect(button(page, "Start")).to_be_disabled()
     expect(button(page, "Step")).to_be_disabled()
     choose(page, "Architecture", "Linear")
+    settled(page)
     expect(button(page, "Start")).to_be_enabled()
     set_number(page, "Epochs", 0)
     expect(page.get_by_test_id("stAlert").filter(has_text="the nearest is 1")).to_be_visible()
