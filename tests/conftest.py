@@ -1,6 +1,7 @@
 """What all tests share: the user's own data and runs are never touched."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,3 +17,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DLCORE_RUNS"] = str(Path(folder.name) / "runs")
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)  # threads of several processes would wait for each other
+
+
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest leaves the page that it ran as `__main__`, which processes that a later test starts would run again."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
