@@ -19,12 +19,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*NAMES, []], help="all of them when none is named")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all of them when none is named")
+    names = parser.parse_args().names
+    if unknown := sorted({*names} - {*NAMES}):
+        parser.error(f"there is no benchmark {', '.join(unknown)}; choose from {', '.join(NAMES)}")
     print(machine(), flush=True)
-    for name in parser.parse_args().names or NAMES:
-        module = benchmarks[name]
-        print(f"\n## {name}\n\n{module.__doc__.strip()}\n", flush=True)
-        module.run()
+    for name in names or NAMES:
+        print(f"\n## {name}\n\n{benchmarks[name].__doc__.strip()}\n", flush=True)
+        benchmarks[name].run()
     return 0
 
 

@@ -15,8 +15,10 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from benchmarks.measuring import installed
 from dlcore import datasets
-from dlcore.architectures import initialise
 from dlcore.recipe import Recipe
+from dlcore.training import build
+
+Epoch = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,7 @@ class Task:
     targets: Tensor
 
     def network(self) -> nn.Module:
-        model = self.recipe.model.build(self.recipe.data.shape, self.recipe.outputs)
-        initialise(model, self.recipe.seed)
-        return model
+        return build(self.recipe, self.data).model
 
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         return self.recipe.optimizer.build(model.parameters())
@@ -57,17 +57,17 @@ class Pictures(Dataset):
         return self.transform(self.pictures[place]), self.targets[place]
 
 
-def classic(task: Task) -> Callable[[], float]:
+def classic(task: Task) -> Epoch:
     """The loop of the tutorials: images, transforms, a DataLoader, and the loss read at every step."""
     return _loop(task, Pictures(task), read=True)
 
 
-def tensors(task: Task) -> Callable[[], float]:
+def tensors(task: Task) -> Epoch:
     """A DataLoader over tensors."""
     return _loop(task, TensorDataset(task.inputs, task.targets), read=False)
 
 
-def _loop(task: Task, samples: Dataset, read: bool) -> Callable[[], float]:
+def _loop(task: Task, samples: Dataset, read: bool) -> Epoch:
     model = task.network()
     optimizer = task.optimizer(model)
     loader = DataLoader(samples, batch_size=task.recipe.batch_size, shuffle=True)
@@ -86,7 +86,7 @@ def _loop(task: Task, samples: Dataset, read: bool) -> Callable[[], float]:
     return epoch
 
 
-def lightning(task: Task) -> Callable[[], float]:
+def lightning(task: Task) -> Epoch:
     import lightning as pl
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -124,7 +124,7 @@ def lightning(task: Task) -> Callable[[], float]:
     return epoch
 
 
-def skorch(task: Task) -> Callable[[], float]:
+def skorch(task: Task) -> Epoch:
     from skorch import NeuralNet
 
     class Criterion(nn.Module):
@@ -148,7 +148,7 @@ def skorch(task: Task) -> Callable[[], float]:
     return epoch
 
 
-def keras(task: Task) -> Callable[[], float]:
+def keras(task: Task) -> Epoch:
     import os
 
     os.environ["KERAS_BACKEND"] = "torch"
@@ -186,7 +186,7 @@ def keras(task: Task) -> Callable[[], float]:
     return epoch
 
 
-def fastai(task: Task) -> Callable[[], float]:
+def fastai(task: Task) -> Epoch:
     from fastai.callback.core import Callback
     from fastai.data.core import DataLoaders
     from fastai.data.load import DataLoader
@@ -226,7 +226,8 @@ def _rebuilt(task: Task, groups) -> torch.optim.Optimizer:
     )
 
 
-PEERS = {
+Peer = Callable[[Task], Epoch]
+PEERS: dict[str, Peer | None] = {
     "images + DataLoader": classic,
     "tensors + DataLoader": tensors,
     "Lightning": lightning if installed("lightning") else None,

@@ -4,16 +4,14 @@ Both train in one process and take turns, a second each, whose order is drawn an
 checkpoints written as always. To reach: 0.99.
 """
 
-import time
 from functools import partial
 
-from benchmarks.measuring import conductor, in_turns, pause, print_table, spread, under_way
+from benchmarks.measuring import ENDLESS, conductor, in_turns, let_go, print_table, spread, under_way
 from dlcore.jobs import Job
 from dlcore.recipes import RECIPES
 
 SECONDS = {"simplenet": 1.0, "mnist-cnn": 4.0}  # a turn
 ROUNDS = {"simplenet": 100, "mnist-cnn": 12}
-ENDLESS = 10_000
 
 
 def run() -> None:
@@ -30,8 +28,5 @@ def run() -> None:
 
 def speed(job: Job, seconds: float) -> float:
     """Steps per second of a paused job, let go for some seconds."""
-    steps, elapsed = job.history.steps, job.elapsed
-    job.resume()
-    time.sleep(seconds)
-    pause(job)
-    return (job.history.steps - steps) / (job.elapsed - elapsed)
+    steps, elapsed, _ = let_go(job, seconds)
+    return steps / elapsed

@@ -9,22 +9,20 @@ mnist-cnn, at batches of 64; ahead of every peer.
 
 import itertools
 import time
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from benchmarks.measuring import conductor, in_turns, pause, print_table, spread, under_way
-from benchmarks.peers import PEERS, Task
-from dlcore.datasets import load
+from benchmarks.measuring import ENDLESS, conductor, in_turns, let_go, print_table, spread, under_way
+from benchmarks.peers import PEERS, Peer, Task
+from dlcore.datasets import DataError, load
 from dlcore.jobs import Job
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
-from dlcore.training import build
+from dlcore.training import Run, build
 
 NAMES, BATCHES = ("simplenet", "mnist-cnn", "cifar-lenet", "row-lstm"), (32, 64, 512)
 ROUNDS, SECONDS, THREADS = 5, 1.0, 1
-ENDLESS = 10_000
 
 
 def run() -> None:
@@ -35,12 +33,12 @@ def run() -> None:
         recipe = change(RECIPES[name].recipe, {"batch_size": size, "epochs": ENDLESS})
         try:
             rows.append([name, size, *measure(name, recipe, peers)])
-        except OSError as error:
+        except DataError as error:
             print(f"{name} was not measured: {error}", flush=True)
     print_table(["recipe", "batch", "bare loop, ms", "dlcore", *peers], rows)
 
 
-def measure(name: str, recipe: Recipe, peers: dict[str, Callable[[Task], Callable[[], None]]]) -> list[str]:
+def measure(name: str, recipe: Recipe, peers: dict[str, Peer]) -> list[str]:
     data = load(recipe.data, recipe.device, lambda share: None)
     fresh = build(recipe, data)
     batch = data.train.inputs[: recipe.batch_size], data.train.targets[: recipe.batch_size]
@@ -58,7 +56,7 @@ def measure(name: str, recipe: Recipe, peers: dict[str, Callable[[Task], Callabl
     return [spread(found["bare"], 1e3), *(spread(found[arm] / found["bare"]) for arm in ("dlcore", *peers))]
 
 
-def bare(run, batch: tuple[Tensor, Tensor], steps: int) -> float:
+def bare(run: Run, batch: tuple[Tensor, Tensor], steps: int) -> float:
     """Seconds a step."""
     run.model.train()
     start = time.perf_counter()
@@ -71,8 +69,5 @@ def bare(run, batch: tuple[Tensor, Tensor], steps: int) -> float:
 
 def trained(job: Job) -> float:
     """Seconds a step of a paused job, let go for a while; evaluation left out."""
-    steps, seconds = job.history.steps, job.elapsed - job.evaluating
-    job.resume()
-    time.sleep(SECONDS)
-    pause(job)
-    return (job.elapsed - job.evaluating - seconds) / (job.history.steps - steps)
+    steps, elapsed, evaluating = let_go(job, SECONDS)
+    return (elapsed - evaluating) / steps

@@ -6,7 +6,7 @@ would make the device wait. One thread writes, any number read.
 
 import math
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -46,20 +46,28 @@ class Change:
 class History:
     """The measurements of one run, and what was changed on its way."""
 
-    def __init__(self, losses: Iterable[float] = (), epochs: Iterable[Epoch] = (), changes: Iterable[Change] = ()):
+    def __init__(self, losses: Sequence[float] = (), epochs: Sequence[Epoch] = (), changes: Iterable[Change] = ()):
         self.epochs: list[Epoch] = []
         self.changes: list[Change] = list(changes)  # in the order of their steps, and then of their names
         # The highest validation accuracy; the lowest loss decides ties, and alone in regression.
         self.best: Epoch | None = None
         self.first_bad_step: int | None = None  # from 1; whose loss was not a finite number
-        self._losses = Curve(losses)
-        self.steps = len(self._losses)
         # What each epoch measured, in their order; what was not measured is not a number.
         self.columns = {measure: Curve(dtype=np.float64) for measure in MEASURES}
-        for row in epochs:
-            self.add_epoch(row)
+        self._losses, self.steps = Curve(), 0
         self._pending: list[Tensor] = []
         self._lock = threading.Lock()
+        self.extend(losses, epochs)
+
+    def extend(self, losses: Sequence[float], epochs: Sequence[Epoch]) -> None:
+        """Add steps and epochs that were measured elsewhere, or have been read."""
+        self._losses.extend(losses)
+        self.steps += len(losses)
+        self.best = max([self.best, *epochs] if self.best else epochs, key=_merit, default=None)  # the first of equals
+        self.epochs.extend(epochs)  # before the columns: who finds a value there finds its epoch
+        for measure, column in self.columns.items():
+            values = [getattr(row, measure) for row in epochs]
+            column.extend([math.nan if value is None else value for value in values])
 
     def add_step(self, loss: Tensor) -> None:
         self._pending.append(loss)
@@ -68,12 +76,7 @@ class History:
             self.settle()
 
     def add_epoch(self, epoch: Epoch) -> None:
-        if self.best is None or _merit(epoch) > _merit(self.best):
-            self.best = epoch
-        self.epochs.append(epoch)  # first: who finds a value in a column finds its epoch
-        for measure, column in self.columns.items():
-            value = getattr(epoch, measure)
-            column.extend([math.nan if value is None else value])
+        self.extend([], [epoch])
 
     def change(self, values: Mapping[str, float | None]) -> None:
         """Settings change at this step. What a run that is repeated from an earlier place changed later, gives way."""

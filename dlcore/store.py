@@ -196,8 +196,9 @@ class Store:
             if row["format"] > FORMAT:
                 told = f"Run {number} has format {row['format']}, and this dlcore reads up to {FORMAT}: update dlcore."
                 raise StoreError(told)
-            known = before.history if before and before.rewinds == row["rewinds"] else History()
-            return self._stored(row, _history(db, number, known))
+            history = before.history if before and before.rewinds == row["rewinds"] else History()
+            _read_on(db, number, history)
+            return self._stored(row, history)
 
         return self._do(read)
 
@@ -598,17 +599,18 @@ def _losses(db: sqlite3.Connection, number: int, start: int) -> np.ndarray:
     return found[start - rows[0]["first"] :] if rows else found
 
 
-def _history(db: sqlite3.Connection, number: int, known: History) -> History:
-    """A run's history, of which `known` is the beginning."""
-    last = known.epochs[-1].epoch if known.epochs else 0
-    query = "SELECT * FROM epochs WHERE run = ? AND epoch > ? ORDER BY epoch"
-    rows = [dict(row) for row in db.execute(query, [number, last])]
-    for row in rows:
-        del row["run"]
-        for name in ("train_loss", "val_loss"):  # SQLite keeps what is not a number as nothing
-            row[name] = math.nan if row[name] is None else row[name]
+def _read_on(db: sqlite3.Connection, number: int, history: History) -> None:
+    """Add to a history what was saved since it was read."""
+    last = history.epochs[-1].epoch if history.epochs else 0
+    rows = db.execute("SELECT * FROM epochs WHERE run = ? AND epoch > ? ORDER BY epoch", [number, last])
     changes = db.execute("SELECT step, setting, value FROM changes WHERE run = ? ORDER BY step, setting", [number])
-    changed = [Change(row["step"], row["setting"], json.loads(row["value"])) for row in changes]
-    losses = known.losses
-    more = _losses(db, number, len(losses))
-    return History(np.concatenate([losses, more]), [*known.epochs, *(Epoch(**row) for row in rows)], changed)
+    history.changes = [Change(row["step"], row["setting"], json.loads(row["value"])) for row in changes]
+    history.extend(_losses(db, number, history.steps), [_epoch(row) for row in rows])
+
+
+def _epoch(row: sqlite3.Row) -> Epoch:
+    values = dict(row)
+    del values["run"]
+    for name in ("train_loss", "val_loss"):  # SQLite keeps what is not a number as nothing
+        values[name] = math.nan if values[name] is None else values[name]
+    return Epoch(**values)

@@ -1,12 +1,16 @@
-"""What all tests share: the user's own data and runs are never touched."""
+"""What all tests share; the user's own data and runs are never touched."""
 
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from dlcore import saving
+from dlcore.jobs import Conductor
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,3 +27,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest leaves the page that it ran as `__main__`, which processes that a later test starts would run again."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture
+def conductor() -> Iterator[Conductor]:
+    """One that keeps nothing."""
+    conductor = Conductor(threads=1)  # small networks: more threads would only wait for each other
+    yield conductor
+    conductor.close()
+
+
+@pytest.fixture
+def quick_saving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "EVERY", 0.1)  # there is little to save, and nobody to be spared
+    monkeypatch.setattr(saving, "GAP", 0.01)

@@ -2,7 +2,6 @@ import importlib
 import json
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from dlcore.recipe import change
 from dlcore.recipes import RECIPES
 from dlcore.training import Step, build, train
 from pages.parts.charts import accuracy_figure, loss_figure
-from tests.running import opened
+from tests.running import opened, settle
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,7 +70,7 @@ def test_a_paused_job_stands_still_when_its_clocks_are_read(tmp_path):
         pause(job)
         before = job.history.steps, job.elapsed, job.evaluating
         for _ in range(5):
-            job.ask(lambda run: time.sleep(0.001)).result(30)
+            settle(job)
         assert (job.history.steps, job.elapsed, job.evaluating) == before
         assert 0 <= job.evaluating <= job.elapsed
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from dlcore import saving
 from dlcore.activations import Tanh
 from dlcore.architectures import MLP
 from dlcore.checkpoints import restore
@@ -36,13 +35,9 @@ from tests.running import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("quick_saving")
+
 PLACES = [1, 3, 5]  # epochs
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(saving, "EVERY", 0.1)  # there is little to save, and nobody to be spared
-    monkeypatch.setattr(saving, "GAP", 0.01)
 
 
 @pytest.fixture

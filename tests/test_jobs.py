@@ -37,13 +37,6 @@ from tests.waiting import wait_until
 DROPOUT = changed(DROPPING, epochs=30)
 
 
-@pytest.fixture
-def conductor():
-    conductor = Conductor(threads=1)  # small networks: more threads would only wait for each other
-    yield conductor
-    conductor.close()
-
-
 # Statuses
 
 

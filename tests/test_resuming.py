@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from dlcore import jobs, saving
+from dlcore import jobs
 from dlcore.architectures import MLP
 from dlcore.augmentation import Augmentation
 from dlcore.checkpoints import FORMAT
@@ -44,6 +44,8 @@ from tests.running import (
 from tests.test_datasets import write_cifar
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("quick_saving")
+
 # Fewer epochs and larger batches, where a recipe is slow; what makes it special stays.
 SHORT = {
     "digits": {"epochs": 3, "batch_size": 40},
@@ -56,12 +58,6 @@ SHORT = {
     "linear-regression": {"epochs": 30},
     "logistic-regression": {"epochs": 30},
 }
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(saving, "EVERY", 0.1)  # there is little to save, and nobody to be spared
-    monkeypatch.setattr(saving, "GAP", 0.01)
 
 
 @pytest.fixture

@@ -34,13 +34,9 @@ from tests.running import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("quick_saving")
+
 LONGER = changed(DROPPING, epochs=12)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(saving, "EVERY", 0.1)  # there is little to save, and nobody to be spared
-    monkeypatch.setattr(saving, "GAP", 0.01)
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from dlcore import jobs, saving
+from dlcore import jobs
 from dlcore.architectures import MLP
 from dlcore.datasets import load
 from dlcore.history import Change
-from dlcore.jobs import Conductor, Job, steered
+from dlcore.jobs import Job, steered
 from dlcore.optimizers import SGD, Adam, Optimizer, RMSprop
 from dlcore.recipe import steerable
 from dlcore.recipes import RECIPES
@@ -37,20 +37,9 @@ from tests.running import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("quick_saving")
+
 LINE = changed(RECIPES["linear-regression"].recipe, epochs=12)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(saving, "EVERY", 0.1)  # there is little to save, and nobody to be spared
-    monkeypatch.setattr(saving, "GAP", 0.01)
-
-
-@pytest.fixture
-def conductor():
-    conductor = Conductor(threads=1)
-    yield conductor
-    conductor.close()
 
 
 def weights(job):

@@ -7,7 +7,6 @@ import pytest
 
 from dlcore.datasets import Line, Moons
 from dlcore.history import Epoch
-from dlcore.jobs import Conductor
 from dlcore.losses import MeanSquaredError
 from dlcore.optimizers import SGD
 from dlcore.recipe import Recipe, read
@@ -26,13 +25,6 @@ def epochs(losses, accuracies=None):
         Epoch(number, number * 10, 1.0, 0.5, loss, accuracy, 0.1, 1.0, 1.0)
         for number, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True), 1)
     ]
-
-
-@pytest.fixture
-def conductor():
-    conductor = Conductor(threads=1)
-    yield conductor
-    conductor.close()
 
 
 def ended(conductor, recipe, **rules):

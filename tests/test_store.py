@@ -266,7 +266,7 @@ def test_changes_that_were_taken_back_are_gone(runs):
 def test_a_reader_sees_a_run_whole_while_it_is_rewound_and_written(runs):
     """Losses, epochs and the row itself belong together, whenever one looks."""
     number = entered(runs, record(history=history(4), status="interrupted"))
-    original, done = store._history, threading.Event()
+    original, done = store._read_on, threading.Event()
 
     def slowly(*arguments):
         with contextlib.closing(Store(runs.root)) as other:  # as another process would, just then
@@ -275,7 +275,7 @@ def test_a_reader_sees_a_run_whole_while_it_is_rewound_and_written(runs):
         return original(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "_history", slowly)
+        patch.setattr(store, "_read_on", slowly)
         found = runs.open(number)
     assert done.is_set()
     assert len(found.history.losses) == 40

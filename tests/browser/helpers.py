@@ -68,12 +68,12 @@ def choose(page: Page, label: str, option: str) -> None:
     box.click()
     page.get_by_role("option", name=option, exact=True).click()
     expect(box.last).to_have_value(option)
-    expect(box).to_have_count(1)
+    expect(box).to_have_count(1)  # the controls of the choice before are gone
+    settled(page)
 
 
 def set_number(page: Page, label: str, value: int) -> None:
     field = page.get_by_role("spinbutton", name=label, exact=True)
-    expect(field).to_have_count(1)  # the controls of the recipe before are gone
     field.fill(str(value))
     field.press("Tab")
 
@@ -83,9 +83,7 @@ def choose_recipe(page: Page, name: str, epochs: int) -> None:
     field = page.get_by_role("spinbutton", name="Epochs", exact=True)
     if page.get_by_role("combobox", name="Recipe", exact=True).input_value() != name:
         choose(page, "Recipe", name)
-        expect(field.last).to_have_value(str(RECIPES[name].recipe.epochs))
-        expect(field).to_have_count(1)  # the controls of the recipe before are gone
-        settled(page)
+        expect(field).to_have_value(str(RECIPES[name].recipe.epochs))
     set_number(page, "Epochs", epochs)
     settled(page)
     expect(field).to_have_value(str(epochs))
