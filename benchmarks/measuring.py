@@ -70,10 +70,10 @@ def _lines(file: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def conductor(kept: bool = True, threads: int | None = None) -> Iterator[Conductor]:
-    """One as the dashboard has it, with a store of its own unless `kept` is False."""
+def conductor(root: Path | None = None, kept: bool = True, threads: int | None = None) -> Iterator[Conductor]:
+    """One as the dashboard has it: it keeps its runs in `root` or in a folder of its own, or nowhere."""
     with tempfile.TemporaryDirectory(prefix="dlcore-benchmark-") as folder:
-        found = Conductor(threads, store=Store(Path(folder)) if kept else None)
+        found = Conductor(threads, store=Store(root or Path(folder)) if kept else None)
         try:
             yield found
         finally:

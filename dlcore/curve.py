@@ -50,6 +50,13 @@ class Curve:
                     self._halve()
                 self._add_stretches()
 
+    def lowest(self) -> int:
+        """The place of the lowest finite value, the first of equals; of a curve without any, 0."""
+        with self._lock:
+            done = self._whole * self._length
+            places = np.append(self._lows[: self._whole], np.arange(done, self._count))
+            return int(places[_lowest(self._values[places])])
+
     def means(self, points: int) -> tuple[np.ndarray, np.ndarray]:
         """The curve as at most `points` means of equal stretches, of which the last may be shorter: (how many values
         there are up to the end of each, mean of each). The ends stay where they are until the stretches must be longer.

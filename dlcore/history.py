@@ -1,4 +1,5 @@
-"""History: what a run measured, by step and by epoch. Recording costs next to nothing; drawing asks for thin curves.
+"""History: what a run measured, by step and by epoch, in columns of numbers. Recording costs next to nothing; drawing
+asks for thin curves.
 
 Step losses arrive as tensors on their device and are read in batches (`settle`), never one by one, since reading one
 would make the device wait. One thread writes, any number read.
@@ -6,8 +7,8 @@ would make the device wait. One thread writes, any number read.
 
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from torch import Tensor
 from dlcore.curve import Curve
 
 PENDING = 256  # losses that may wait to be read
-MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")  # of an epoch
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,45 @@ class Change:
     value: float | None
 
 
+class Epochs(Sequence[Epoch]):
+    """The rows of the table of epochs. Each is made when it is asked for: as objects they would take ten times the
+    memory.
+    """
+
+    def __init__(self, columns: Mapping[str, Curve]):
+        self._columns = columns
+
+    def __len__(self) -> int:
+        return len(self._columns["epoch"])  # which grows last
+
+    def __getitem__(self, place: int | slice) -> Epoch | list[Epoch]:
+        if isinstance(place, slice):
+            count = len(self)
+            columns = [column.values[:count][place].tolist() for column in self._columns.values()]
+            return [_row(*values) for values in zip(*columns, strict=True)]
+        place = range(len(self))[place]  # from the end, too, and no further
+        return self[place : place + 1][0]
+
+    def __iter__(self) -> Iterator[Epoch]:
+        return iter(self[:])
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == other
+
+    __hash__ = None  # it grows
+
+
 class History:
     """The measurements of one run, and what was changed on its way."""
 
     def __init__(self, losses: Sequence[float] = (), epochs: Sequence[Epoch] = (), changes: Iterable[Change] = ()):
-        self.epochs: list[Epoch] = []
+        # What each epoch measured, in their order; what was not measured is not a number.
+        self.columns = {field.name: Curve(dtype=np.float64) for field in fields(Epoch)}
+        self.epochs = Epochs(self.columns)
         self.changes: list[Change] = list(changes)  # in the order of their steps, and then of their names
         # The highest validation accuracy; the lowest loss decides ties, and alone in regression.
         self.best: Epoch | None = None
         self.first_bad_step: int | None = None  # from 1; whose loss was not a finite number
-        # What each epoch measured, in their order; what was not measured is not a number.
-        self.columns = {measure: Curve(dtype=np.float64) for measure in MEASURES}
         self._losses, self.steps = Curve(), 0
         self._pending: list[Tensor] = []
         self._lock = threading.Lock()
@@ -64,10 +92,9 @@ class History:
         self._losses.extend(losses)
         self.steps += len(losses)
         self.best = max([self.best, *epochs] if self.best else epochs, key=_merit, default=None)  # the first of equals
-        self.epochs.extend(epochs)  # before the columns: who finds a value there finds its epoch
-        for measure, column in self.columns.items():
-            values = [getattr(row, measure) for row in epochs]
-            column.extend([math.nan if value is None else value for value in values])
+        for name in reversed(self.columns):  # the epochs' numbers last: who finds one there finds all else
+            values = [getattr(row, name) for row in epochs]
+            self.columns[name].extend([math.nan if value is None else value for value in values])
 
     def add_step(self, loss: Tensor) -> None:
         self._pending.append(loss)
@@ -118,3 +145,10 @@ class History:
 
 def _merit(row: Epoch) -> tuple[float, float]:
     return (row.val_accuracy or 0, -row.val_loss if math.isfinite(row.val_loss) else -math.inf)
+
+
+def _row(*values: float) -> Epoch:
+    """An epoch of what the columns hold, which is all floating point."""
+    epoch, step, train_loss, train_accuracy, val_loss, val_accuracy, *rest = values
+    accuracies = [None if math.isnan(share) else share for share in (train_accuracy, val_accuracy)]
+    return Epoch(int(epoch), int(step), train_loss, accuracies[0], val_loss, accuracies[1], *rest)

@@ -223,7 +223,7 @@ class Job(Record):
         step = self.history.steps
         if self._place.steps or step == (self.branch.step if self.branch else 0):
             return ""
-        before, now = (self.recipe_at(at).stop.after_epoch(self.history.epochs) for at in (step - 1, step))
+        before, now = (self.recipe_at(at).stop.after_epoch(self.history) for at in (step - 1, step))
         return now if before else ""
 
     def _answer(self, function: Callable[[Run], Any]) -> Any:
@@ -331,7 +331,7 @@ class Job(Record):
         if best:
             self.best = checkpoint
         self._save(checkpoint)
-        if reason := stop.after_epoch(self.history.epochs):
+        if reason := stop.after_epoch(self.history):
             self._end("finished", reason=reason)
 
     def _capture(self) -> Checkpoint:
@@ -570,7 +570,7 @@ class Conductor:
             done, stop = checkpoint.epochs if checkpoint else 0, job.recipe.stop
             if done >= job.recipe.epochs:
                 raise StoreError(f"Run {number} has done all its {done} epochs; to go on, give it more of them.")
-            if reason := stop.after_epoch(history.epochs) or stop.out_of_time(job.elapsed):
+            if reason := stop.after_epoch(history) or stop.out_of_time(job.elapsed):
                 raise StoreError(f"Run {number} has ended: {reason}; to go on, change that rule.")
         self.store.rewind(number, history.steps, tuple(job._place))
         return job

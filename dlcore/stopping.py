@@ -1,13 +1,11 @@
 """Stopping: the rules that end a run before its last epoch."""
 
-import math
-from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from dlcore.datasets import Data
-from dlcore.history import Epoch
+from dlcore.history import History
 from dlcore.settings import Problem, Settings, Slider
 
 
@@ -44,16 +42,16 @@ class Stopping(Settings):
         )
         return [Problem("stop.accuracy", text)]
 
-    def after_epoch(self, epochs: Sequence[Epoch]) -> str:
-        """Why a run with these epochs should end, as part of a sentence; empty while it should go on."""
-        if not epochs:
+    def after_epoch(self, history: History) -> str:
+        """Why a run should end after its last epoch, as part of a sentence; empty while it should go on."""
+        if not history.epochs:
             return ""
-        last = epochs[-1]
+        last = history.epochs[-1]
         if self.accuracy and (last.val_accuracy or 0) >= self.accuracy:
             return f"validation accuracy reached {last.val_accuracy:.2%}, the target was {self.accuracy:.2%}"
-        lowest = min(epochs, key=lambda row: row.val_loss if math.isfinite(row.val_loss) else math.inf)
-        if self.patience and last.epoch - lowest.epoch >= self.patience:
-            return f"validation loss has not fallen since epoch {lowest.epoch}"
+        lowest = history.columns["val_loss"].lowest() + 1
+        if self.patience and last.epoch - lowest >= self.patience:
+            return f"validation loss has not fallen since epoch {lowest}"
         return ""
 
     def out_of_time(self, seconds: float) -> str:

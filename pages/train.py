@@ -19,7 +19,18 @@ from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.download import download_button
 from pages.parts.frame import ensure_frame
 from pages.parts.live_chart import live_chart
-from pages.parts.session import Draft, conductor, draft, follow_address, keep, runs_here, show_address, shown_run, store
+from pages.parts.session import (
+    Draft,
+    conductor,
+    draft,
+    follow_address,
+    keep,
+    remember,
+    runs_here,
+    show_address,
+    shown_run,
+    store,
+)
 from pages.parts.steering import steer_button
 
 PERCENT = st.column_config.NumberColumn(format="%.1f%%")
@@ -50,7 +61,8 @@ def live(recipe: Recipe | None, chosen: Draft, active: bool) -> None:
         steer_button(shown_run())
         going = any(job.active for job in current())
         asked = st.button("Queue", disabled=not (recipe and going), help="Train these settings too, in their turn.")
-        if asked and time.time() - runs_here()[-1].created > DOUBLE:
+        if asked and time.time() - remember("train/queued", 0.0) > DOUBLE:
+            keep("train/queued", time.time())
             keep("train/shown", shown_run().number)
             with panels.told():
                 begin(recipe, chosen)

@@ -105,6 +105,20 @@ def test_means_stay_where_they_are_while_the_curve_grows():
         np.testing.assert_array_equal(old[:-1], new[: len(old) - 1])
 
 
+@pytest.mark.parametrize("length", [1, 2, 1000, 5000])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_lowest_value_is_found_the_first_of_equals(length, seed):
+    draw = np.random.default_rng(seed)
+    values = draw.integers(0, 50, length).astype(np.float32)
+    values[draw.random(length) < 0.1] = draw.choice([np.nan, np.inf, -np.inf])
+    finite = np.where(np.isfinite(values), values, np.inf)
+    assert Curve(values).lowest() == int(finite.argmin())
+
+
+def test_without_finite_values_the_lowest_is_the_first():
+    assert Curve([np.nan, np.inf]).lowest() == 0
+
+
 def test_nothing_has_no_means_and_no_points():
     for found in (*Curve().means(10), *Curve().thin(10)):
         assert len(found) == 0

@@ -1,9 +1,11 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 
+from dlcore.curve import Curve
 from dlcore.history import PENDING, Change, Epoch, History
 
 
@@ -102,6 +104,43 @@ def test_every_measure_of_the_epochs_is_a_curve():
     assert history.columns["val_loss"].values.tolist() == [0.5, 0.25, 0.125]
     np.testing.assert_array_equal(history.columns["val_accuracy"].values, [np.nan, 0.75, 0.5])
     assert set(history.columns) <= set(Epoch.__dataclass_fields__)
+
+
+def test_epochs_are_a_sequence_of_rows():
+    rows = [epoch(number, number / 8, None if number == 2 else number / 10) for number in range(1, 7)]
+    found = History(epochs=rows).epochs
+    assert (len(found), list(found), found == rows, found == rows[1:]) == (6, rows, True, False)
+    assert [found[place] for place in (0, 1, 5, -1, -6)] == [rows[place] for place in (0, 1, 5, -1, -6)]
+    assert (found[2:4], found[-2:], found[::3], found[9:]) == (rows[2:4], rows[-2:], rows[::3], [])
+    assert [type(value) for value in (found[1].epoch, found[1].step, found[1].val_accuracy)] == [int, int, type(None)]
+    for place in (6, -7):
+        with pytest.raises(IndexError):
+            found[place]
+
+
+def test_who_finds_an_epoch_finds_all_of_it(monkeypatch):
+    """Another thread may look between any two columns."""
+    history, extend, lengths = History(epochs=[epoch(1)]), Curve.extend, []
+
+    def watched(column, values):
+        extend(column, values)
+        lengths.append((len(history.epochs), min(map(len, history.columns.values()))))
+        assert list(history.epochs)
+
+    monkeypatch.setattr(Curve, "extend", watched)
+    history.add_epoch(epoch(2))
+    assert lengths[-1] == (2, 2)
+    assert all(shown == whole for shown, whole in lengths)
+
+
+def test_a_history_takes_at_most_twenty_bytes_a_number():
+    tracemalloc.start()
+    history, steps = History(), 200_000
+    for number in range(1, steps // 10 + 1):
+        history.extend(np.ones(10, np.float32), [epoch(number)])
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held <= 20 * (steps + len(Epoch.__dataclass_fields__) * steps // 10)
 
 
 # Made of what is known

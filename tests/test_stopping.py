@@ -6,7 +6,7 @@ import time
 import pytest
 
 from dlcore.datasets import Line, Moons
-from dlcore.history import Epoch
+from dlcore.history import Epoch, History
 from dlcore.losses import MeanSquaredError
 from dlcore.optimizers import SGD
 from dlcore.recipe import Recipe, read
@@ -21,10 +21,11 @@ LINE = RECIPES["linear-regression"].recipe
 
 def epochs(losses, accuracies=None):
     accuracies = accuracies or [0.5] * len(losses)
-    return [
+    rows = [
         Epoch(number, number * 10, 1.0, 0.5, loss, accuracy, 0.1, 1.0, 1.0)
         for number, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True), 1)
     ]
+    return History(epochs=rows)
 
 
 def ended(conductor, recipe, **rules):

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcore.curve import Curve
 from dlcore.fit import Fit
-from dlcore.history import Change, Epoch, History
+from dlcore.history import Change, History
 from dlcore.jobs import Job
 from dlcore.recipe import Recipe, field_at
 from dlcore.records import PACE, Record
@@ -198,16 +198,14 @@ def change_text(recipe: Recipe, change: Change) -> str:
 
 
 def _epochs(job: Record, name: str, measure: str, thin_line: bool = False, **look) -> dict:
-    rows = _rows(job.history, measure)
+    steps, values, best = _measured(job.history, measure)
     style = {"width": 1.4, "size": 3} if thin_line else {"width": 3, "size": 5}
-    steps, values = [row.step for row in rows], [getattr(row, measure) for row in rows]
     line = _line(job, measure, name, steps, values, style["width"], **look)
     # Markers only while there is room for them: few epochs. The best one has a star, whatever the number.
-    size = style["size"] if len(rows) <= 60 else 0
+    size = style["size"] if len(steps) <= 60 else 0
     marker = {"size": size, "color": line["line"]["color"]}
-    best = job.history.best
-    if best in rows and not thin_line:
-        starred = [row is best for row in rows]
+    if best is not None and not thin_line:
+        starred = [place == best for place in range(len(steps))]
         marker |= {
             "size": [BEST_SIZE if star else size for star in starred],
             "symbol": ["star" if star else "circle" for star in starred],
@@ -219,12 +217,18 @@ def _epochs(job: Record, name: str, measure: str, thin_line: bool = False, **loo
     return line | {"mode": "lines+markers" if marked else "lines", "marker": marker, "cliponaxis": False}
 
 
-def _rows(history: History, measure: str, begin: int = 1) -> list[Epoch]:
-    """Few of the epochs from one on, the lowest and the highest of every stretch among them, the first and the best."""
-    places, _ = history.columns[measure].thin(EPOCH_POINTS)
-    wanted = {begin, *(places + 1).tolist()} | ({history.best.epoch} if history.best else set())
-    rows = [history.epochs[epoch - 1] for epoch in sorted(wanted) if begin <= epoch <= len(history.epochs)]
-    return [row for row in rows if getattr(row, measure) is not None]
+def _measured(history: History, measure: str, begin: int = 1) -> tuple[np.ndarray, np.ndarray, int | None]:
+    """Steps and values at the ends of few of the epochs from one on, the lowest and the highest of every stretch among
+    them, the first and the best; and the best one's place.
+    """
+    best = history.best.epoch - 1 if history.best else begin - 1
+    places = np.union1d(history.columns[measure].thin(EPOCH_POINTS)[0], [begin - 1, best])
+    places = places[(begin - 1 <= places) & (places < len(history.epochs))]
+    values = history.columns[measure].values[places]
+    if measure.endswith("accuracy"):  # there is none in regression, while a loss may be no number
+        places, values = places[~np.isnan(values)], values[~np.isnan(values)]
+    starred = np.flatnonzero(places == best)
+    return history.columns["step"].values[places], values, int(starred[0]) if history.best and len(starred) else None
 
 
 def _points(name: str, x: np.ndarray, y: np.ndarray, ink: str) -> dict:
@@ -274,9 +278,8 @@ def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
             ends, mean = losses.means(MEAN_POINTS)
             look = {"meta": {"smooth": True}, "opacity": 0.5, "showlegend": False, "hoverinfo": "skip"}
             traces.append(trace("steps", start + ends, mean, line=line | {"width": 1.2, "dash": "solid"}, **look))
-        rows = _rows(run.history, f"val_{measure}", begin)
-        steps, values = np.array([row.step for row in rows]), [getattr(row, f"val_{measure}") for row in rows]
-        mode = "lines+markers" if len(rows) <= 60 else "lines"  # markers while there is room for them
+        steps, values, _ = _measured(run.history, f"val_{measure}", begin)
+        mode = "lines+markers" if len(steps) <= 60 else "lines"  # markers while there is room for them
         dots = {"size": 5, "color": line["color"]}
         traces.append(trace("validation", steps, values, line=line, mode=mode, marker=dots))
         left = run.history.epochs[run.branch.epoch - 1] if run.branch else None
@@ -303,9 +306,10 @@ def _places(run: Record, steps: np.ndarray, x: str) -> np.ndarray:
     """
     if x == "step" or not len(steps):
         return np.asarray(steps, dtype=float)
-    rows = run.history.epochs
-    ends = [0, *(row.step for row in rows)]
-    values = [0.0, *(row.epoch if x == "epoch" else row.seconds for row in rows)]
+    count, columns = len(run.history.epochs), run.history.columns
+    ends, values = (
+        np.append(0, columns[name].values[:count]) for name in ("step", "epoch" if x == "epoch" else "seconds")
+    )
     pace = 1 / max(run.steps_per_epoch, 1) if x == "epoch" else run.stepping / max(run.history.steps, 1)
     return np.interp(steps, ends, values) + np.maximum(np.asarray(steps) - ends[-1], 0) * pace
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 NAMES = [
     "chromium",
     "chromium-browser",

@@ -3,24 +3,18 @@
 `server` is a URL; `page` is a Playwright page: `page.goto(server)`.
 """
 
-import os
 import re
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from tests.browser.chromium import find
-from tests.waiting import wait_until
+from tests.browser.chromium import FLAGS, find
+from tests.browser.serving import ROOT, serve
 
-ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "test-artifacts"
 SUSPICIOUS = re.compile(r"traceback|warning|deprecat", re.IGNORECASE)
 # Opened at the address of a page, Streamlit first looks for its server below that address, and is told 404.
@@ -52,9 +46,8 @@ def browser() -> Iterator[Browser]:
     path = find()
     if path is None:
         pytest.fail(f"there is no Chromium: {sys.executable} tests/browser/chromium.py installs one")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
 
@@ -102,32 +95,3 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = (folder / "server.log").read_text()
     if SUSPICIOUS.search(log):
         pytest.fail(f"the server complained:\n{log}", pytrace=False)
-
-
-def serve(folder: Path) -> tuple[subprocess.Popen, str]:
-    """Start a dashboard whose data, runs and log are in a folder; wait until it answers, and give its URL."""
-    log = folder / "server.log"
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "streamlit", "run", ROOT / "dashboard.py", "--server.headless=true"]
-    command += ["--server.address=127.0.0.1", f"--server.port={port}", "--logger.enableRich=false"]
-    environment = os.environ | {"DLCORE_DATA": str(folder / "data"), "DLCORE_RUNS": str(folder / "runs")}
-    with log.open("a") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
-    try:
-        wait_until(lambda: process.poll() is not None or healthy(url), timeout=60)
-    except BaseException:
-        process.kill()
-        raise
-    if process.poll() is not None:
-        pytest.fail(f"the server ended with {process.returncode}:\n{log.read_text()}", pytrace=False)
-    return process, url
-
-
-def healthy(url: str) -> bool:
-    try:
-        with urlopen(f"{url}/_stcore/health", timeout=1) as answer:
-            return answer.status == 200
-    except (URLError, TimeoutError, ConnectionError):
-        return False

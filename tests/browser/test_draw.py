@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ROOT, serve
 from tests.browser.helpers import LONG, ONE, SEVEN, ZERO, answer, draw, press, settled, visit
+from tests.browser.serving import ROOT, serve
 
 EMPTY = "The pad is empty"
 SEEN = "The drawing as the network sees it"

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import serve
 from tests.browser.helpers import (
     PLOT,
     button,
@@ -20,6 +19,7 @@ from tests.browser.helpers import (
     visit,
     wait_for_steps,
 )
+from tests.browser.serving import serve
 
 ENDLESS = 1000
 
@@ -76,6 +76,7 @@ def test_queued_runs_wait_and_can_be_looked_at(page: Page, server: str):
     first = step(page)
     press(page, "Queue")
     expect(under_way(page)).to_have_count(2)
+    page.wait_for_timeout(600)  # sooner, it would be a double click
     press(page, "Queue")
     expect(under_way(page)).to_have_count(3)
     assert step(page) >= first  # the page still shows the run that it showed

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import ROOT, SUSPICIOUS, serve
+from tests.browser.conftest import SUSPICIOUS
 from tests.browser.helpers import button, press, reaches, settled, visit
+from tests.browser.serving import ROOT, serve
 
 ROWS, FIRST = 30, 34  # the height of a row, and where the first one begins
 NAME, BOX = 150, 16  # where a row is clicked
