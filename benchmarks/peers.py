@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -187,6 +188,7 @@ def keras(task: Task) -> Epoch:
 
 
 def fastai(task: Task) -> Epoch:
+    import fastai.callback.progress  # gives Learner its no_bar
     from fastai.callback.core import Callback
     from fastai.data.core import DataLoaders
     from fastai.data.load import DataLoader
@@ -206,7 +208,7 @@ def fastai(task: Task) -> Epoch:
         DataLoaders(loader, loader, device="cpu"),
         task.network(),
         loss_func=task.recipe.loss.of,
-        opt_func=lambda parameters, **_: OptimWrapper(parameters, lambda groups, **_: _rebuilt(task, groups)),
+        opt_func=partial(OptimWrapper, opt=lambda groups, **_: task.recipe.optimizer.build(groups)),
         cbs=[clock],
         train_bn=True,
     )
@@ -217,13 +219,6 @@ def fastai(task: Task) -> Epoch:
         return clock.seconds
 
     return epoch
-
-
-def _rebuilt(task: Task, groups) -> torch.optim.Optimizer:
-    """fastai hands over groups of parameters."""
-    return task.recipe.optimizer.build(
-        [parameter for group in groups for parameter in (group["params"] if isinstance(group, dict) else group)]
-    )
 
 
 Peer = Callable[[Task], Epoch]
