@@ -188,7 +188,7 @@ def keras(task: Task) -> Epoch:
 
 
 def fastai(task: Task) -> Epoch:
-    import fastai.callback.progress  # gives Learner its no_bar
+    import fastai.callback.progress  # noqa: F401 - gives Learner its no_bar
     from fastai.callback.core import Callback
     from fastai.data.core import DataLoaders
     from fastai.data.load import DataLoader
