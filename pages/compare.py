@@ -20,14 +20,18 @@ from pages.parts.live_chart import live_chart
 from pages.parts.session import conductor, draft, latest_race
 
 
-def live(field: list[tuple[str, Recipe]], chosen: list[int], active: bool) -> None:
-    """What moves during a race."""
+def live(field: list[tuple[str, Recipe]], chosen: list[int]) -> None:
+    """The buttons, and the race."""
 
     def start(pace: float | None, paused: bool) -> list[Job]:
         return conductor().race(field, pace=pace, paused=paused) if field else []
 
     panels.buttons(latest_race, start, startable=bool(field))
-    jobs, beside = latest_race(), known(chosen)
+    panels.follow(lambda: look(field, latest_race(), known(chosen)), lambda: [*latest_race(), *known(chosen)])
+
+
+def look(field: list[tuple[str, Recipe]], jobs: list[Job], beside: list[Record]) -> None:
+    """What moves during a race."""
     runs = [*jobs, *beside]
     height = 340 + 20 * max(0, len(runs) - 4)  # more names over the charts take more lines
     with st.container(key="status"):
@@ -48,7 +52,6 @@ def live(field: list[tuple[str, Recipe]], chosen: list[int], active: bool) -> No
             live_chart(accuracy_figure(jobs, beside), key="race-accuracy-chart", height=height)
     with st.container(key="standings"):
         standings(jobs, beside)
-    panels.rerun_when_changed(runs, active)
 
 
 def standings(jobs: list[Job], beside: list[Record]) -> None:
@@ -110,5 +113,4 @@ try:
 except SettingsError as error:
     problems += error.problems
 panels.problem_list(problems)
-active = any(run.active for run in [*jobs, *known(beside)])
-st.fragment(live, run_every=panels.TICK if active else None)([] if problems else field, beside, active)
+st.fragment(live)([] if problems else field, beside)

@@ -33,7 +33,7 @@ def read_drawings(row: dict) -> bool:
     return row["data"] in PICTURES and row["size"] > 0
 
 
-def live(chosen: dict[int, str], best: bool, active: bool) -> None:
+def live(chosen: dict[int, str], best: bool) -> None:
     """The pad, and what the chosen runs say."""
     row = st.container(horizontal=True, gap="large")
     left, right = row.container(width=282), row.container()  # the pad's own width
@@ -54,7 +54,6 @@ def live(chosen: dict[int, str], best: bool, active: bool) -> None:
             st.info(EMPTY, icon=":material/draw:")
         else:
             show_answers(chosen, torch.from_numpy(digit).view(1, 1, 28, 28), best)
-    panels.rerun_when_changed(known(chosen), active)
 
 
 def show_digit(digit: np.ndarray | None) -> None:
@@ -98,8 +97,7 @@ if candidates:
         about = "Who answers: any run that was trained on 28 × 28 pictures, side by side."
         chosen = choose_runs("Runs", candidates, [latest], key="draw/runs", help=about)
         best = choose_weights()
-    active = any(run.active for run in known(chosen))
-    st.fragment(live, run_every=panels.TICK if active else None)(chosen, best, active)
+    panels.follow(lambda: live(chosen, best), lambda: known(chosen))
 else:
     st.subheader("No network can read your drawing yet")
     st.write(

@@ -3,6 +3,7 @@
 import json
 import time
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -33,8 +34,10 @@ from pages.parts.session import (
 )
 from pages.parts.steering import steer_button
 
+WHOLE = st.column_config.NumberColumn(format="%d")
 PERCENT = st.column_config.NumberColumn(format="%.1f%%")
 DOUBLE = 0.5  # seconds within which a second click is the same one
+DETAILS = 2  # seconds between two looks at the table of epochs
 SHOWN = 200  # epochs in the table; the CSV has them all
 
 
@@ -50,8 +53,8 @@ def begin(recipe: Recipe, chosen: Draft, **how) -> Job:
     return conductor().submit(chosen.run_name, recipe, **how)
 
 
-def live(recipe: Recipe | None, chosen: Draft, active: bool) -> None:
-    """What moves while something trains."""
+def live(recipe: Recipe | None, chosen: Draft) -> None:
+    """The buttons, and what they act on."""
 
     def start(pace: float | None, paused: bool) -> list[Job]:
         keep("train/shown", 0)
@@ -69,7 +72,18 @@ def live(recipe: Recipe | None, chosen: Draft, active: bool) -> None:
 
     panels.buttons(current, start, startable=recipe is not None, more=more)
     choose_shown()
-    jobs = current()
+    panels.follow(lambda: curves(current(), chosen), runs_here)
+    place, seen = st.container(), current()
+    if seen and seen[0].recipe.data.classes and visible(seen[0].recipe):
+        left, place = st.columns(2)
+        with left:
+            panels.follow(lambda: fit_view(current()), runs_here)
+    with place:
+        panels.follow(lambda: details(current()), runs_here, every=DETAILS)
+
+
+def curves(jobs: list[Job], chosen: Draft) -> None:
+    """Where it stands, and both charts."""
     with st.container(key="status"):
         if jobs:
             panels.status(jobs)
@@ -87,8 +101,6 @@ def live(recipe: Recipe | None, chosen: Draft, active: bool) -> None:
             fit_view(jobs)  # numbers have no accuracy, but a curve that can be seen
         else:
             live_chart(accuracy_figure(jobs), key="accuracy", height=340)
-    details(jobs)
-    panels.rerun_when_changed(runs_here(), active)
 
 
 def choose_shown() -> None:
@@ -110,13 +122,8 @@ def choose_shown() -> None:
 def details(jobs: list[Job]) -> None:
     """What there is to see of a run besides its curves; only the open tab is made."""
     classes = not jobs or bool(jobs[0].recipe.data.classes)
-    place = st.container()
-    if jobs and classes and visible(jobs[0].recipe):
-        left, place = st.columns(2)
-        with left:
-            fit_view(jobs)
     views = {"Each epoch": epochs_table} | ({"Classes": class_scores} if classes else {})
-    for tab, view in zip(place.tabs(list(views), on_change="rerun", key="details"), views.values(), strict=True):
+    for tab, view in zip(st.tabs(list(views), on_change="rerun", key="details"), views.values(), strict=True):
         if tab.open:
             with tab:
                 view(jobs)
@@ -131,20 +138,22 @@ def fit_view(jobs: list[Job]) -> None:
 
 
 def epochs_table(jobs: list[Job]) -> None:
-    rows = jobs[0].history.rows(last=SHOWN) if jobs else []
-    if not rows:
+    history = jobs[0].history if jobs else None
+    if not (history and history.epochs):
         st.caption("After each epoch a row appears here.")
         return
-    table = percent(pd.DataFrame(rows[::-1]), "train_accuracy", "val_accuracy").dropna(axis="columns", how="all")
-    table.insert(0, "best", table["epoch"].map(lambda epoch: "★" if epoch == jobs[0].history.best.epoch else ""))
+    count = len(history.epochs)
+    last = {name: column.values[:count][: -SHOWN - 1 : -1] for name, column in history.columns.items()}
+    table = percent(pd.DataFrame(last), "train_accuracy", "val_accuracy").dropna(axis="columns", how="all")
+    table.insert(0, "best", np.where(table["epoch"] == history.best.epoch, "★", ""))
     st.dataframe(
         table,
         hide_index=True,
         height=240,
         column_config={
             "best": st.column_config.TextColumn("", width=30, help="The best epoch: its weights are kept."),
-            "epoch": "epoch",
-            "step": "step",
+            "epoch": WHOLE | {"label": "epoch"},
+            "step": WHOLE | {"label": "step"},
             "train_loss": st.column_config.NumberColumn("training loss", format="%.4f"),
             "train_accuracy": PERCENT | {"label": "training accuracy"},
             "val_loss": st.column_config.NumberColumn("validation loss", format="%.4f"),
@@ -229,7 +238,7 @@ except SettingsError as error:
     recipe = None
     panels.problem_list(error.problems)
 active = any(job.active for job in runs_here())
-st.fragment(live, run_every=panels.TICK if active else None)(recipe, chosen, active)
+st.fragment(live)(recipe, chosen)
 if run and store():
     label = "Name it, note something, branch from it: this run on the Runs page"
     st.page_link("pages/runs.py", label=label, query_params={"run": run.id})

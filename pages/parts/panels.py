@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -14,7 +15,8 @@ from pages.parts.session import keep, remember, widget
 
 PATIENCE = 5  # seconds to wait for a network's answer: a step of a very large one
 MOST_PROBLEMS = 10  # that are listed: a link may ask for anything
-TICK = 0.4  # seconds between two looks at what trains
+TICK, CALM_TICK = 0.4, 1.0  # seconds between two looks at what trains, in its first seconds and later
+YOUNG = 20  # seconds
 FULL_SPEED = "full speed"
 PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, FULL_SPEED)
 
@@ -166,10 +168,37 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def rerun_when_changed(jobs: Sequence[Record], active: bool) -> None:
-    """At the end of a fragment: once something has started or ended, run the whole page, which sets the tick anew.
+def follow(look: Callable[[], None], runs: Callable[[], Sequence[Record]], every: float = 0.0) -> None:
+    """Call `look`, and again at every tick (or `every` so many seconds) while one of the runs is under way.
 
-    `active` is what the page saw when it ran last.
+    Only what moves belongs there: what ticks, the browser builds anew. Once the runs are in another state, the whole
+    page runs, whose buttons show it and which sets the tick anew.
     """
-    if any(job.active for job in jobs) != active:
-        st.rerun()
+    before = _state(runs())
+
+    def looking() -> None:
+        with told():
+            look()
+            if _state(runs()) != before:
+                st.rerun()
+
+    st.fragment(looking, run_every=max(before.tick, every) if before.tick else None)()
+
+
+class _State(NamedTuple):
+    """What a page shows of runs beside what moves."""
+
+    tick: float  # 0 when nothing is under way
+    runs: list[tuple]
+
+
+def _state(runs: Sequence[Record]) -> _State:
+    begun = [run.elapsed for run in runs if run.active]
+    # What has trained for a while moves little from one look to the next.
+    tick = (TICK if min(begun) < YOUNG else CALM_TICK) if begun else 0.0
+    return _State(tick, [(run.number, run.status, *_wishes(run)) for run in runs])
+
+
+def _wishes(run: Record) -> tuple:
+    """What another tab may have changed of a run."""
+    return (run.wanted, run.pace) if isinstance(run, Job) else ()

@@ -48,7 +48,7 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
         family(run, rows)
     with buttons:
         actions(run)
-    follow([number], curves, run.active)
+    follow([number], curves)
     settings, describing = st.columns([2, 1], gap="large")
     with settings:
         st.html(facts(run.recipe))
@@ -58,16 +58,14 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
         st.caption(ran_on(run, about))
 
 
-def follow(numbers: list[int], draw: Callable[[list[Record]], None], active: bool) -> None:
+def follow(numbers: list[int], draw: Callable[[list[Record]], None]) -> None:
     """Draw records, and draw them anew while one of them is under way."""
 
-    def look() -> None:
-        with panels.told():
-            runs = [record(number) for number in numbers]
-            draw(runs)
-            panels.rerun_when_changed(runs, active)
+    def runs() -> list[Record]:
+        return [record(number) for number in numbers]
 
-    st.fragment(look, run_every=panels.TICK if active else None)()
+    with panels.told():
+        panels.follow(lambda: draw(runs()), runs)
 
 
 def curves(runs: list[Record]) -> None:
