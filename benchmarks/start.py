@@ -19,7 +19,7 @@ PAGES: dict[str, Callable[[Page], None]] = {
     "Compare": lambda page: drawn(page, "race-loss"),
     "Draw": lambda page: expect(button(page, "Train digits")).to_be_visible(),
     "Runs": lambda page: expect(page.get_by_text("No run is kept yet")).to_be_visible(),
-    "Reference": lambda page: expect(page.locator(".katex").last).to_be_visible(),
+    "Reference": lambda page: expect(page.get_by_text("Pass or fail")).to_be_visible(),
     "Train": lambda page: drawn(page, "live-loss"),
 }
 

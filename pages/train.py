@@ -1,10 +1,12 @@
 """Train: choose a recipe, start it, and watch it learn."""
 
+from __future__ import annotations
+
 import json
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from dlcore.architectures import layers
@@ -18,6 +20,7 @@ from pages.parts import panels
 from pages.parts.charts import accuracy_figure, confusion_figure, fit_figure, loss_figure
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.download import download_button
+from pages.parts.facts import csv, table
 from pages.parts.frame import ensure_frame
 from pages.parts.live_chart import live_chart
 from pages.parts.session import (
@@ -33,6 +36,9 @@ from pages.parts.session import (
     store,
 )
 from pages.parts.steering import steer_button
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WHOLE = st.column_config.NumberColumn(format="%d")
 PERCENT = st.column_config.NumberColumn(format="%.1f%%")
@@ -142,12 +148,14 @@ def epochs_table(jobs: list[Job]) -> None:
     if not (history and history.epochs):
         st.caption("After each epoch a row appears here.")
         return
+    import pandas as pd  # not before there is something to show: it takes half a second
+
     count = len(history.epochs)
     last = {name: column.values[:count][: -SHOWN - 1 : -1] for name, column in history.columns.items()}
-    table = percent(pd.DataFrame(last), "train_accuracy", "val_accuracy").dropna(axis="columns", how="all")
-    table.insert(0, "best", np.where(table["epoch"] == history.best.epoch, "★", ""))
+    shown = percent(pd.DataFrame(last), "train_accuracy", "val_accuracy").dropna(axis="columns", how="all")
+    shown.insert(0, "best", np.where(shown["epoch"] == history.best.epoch, "★", ""))
     st.dataframe(
-        table,
+        shown,
         hide_index=True,
         height=240,
         column_config={
@@ -165,7 +173,7 @@ def epochs_table(jobs: list[Job]) -> None:
     )
     download_button(
         "Download CSV",
-        lambda: pd.DataFrame(jobs[0].history.rows()).to_csv(index=False),
+        lambda: csv(jobs[0]),
         name=f"dlcore-run-{jobs[0].number}.csv",
         type="text/csv",
         key="csv",
@@ -173,21 +181,23 @@ def epochs_table(jobs: list[Job]) -> None:
     )
 
 
-def percent(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+def percent(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """Shares as percents: Streamlit's own format for shares gives each its own number of digits."""
-    return table.assign(**{column: table[column] * 100 for column in columns})
+    return frame.assign(**{column: frame[column] * 100 for column in columns})
 
 
 def class_scores(jobs: list[Job]) -> None:
     if not jobs or jobs[0].predicted is None:
         st.caption("After the first epoch: which classes are mistaken for which, on the validation samples.")
         return
+    import pandas as pd
+
     job, classes = jobs[0], jobs[0].recipe.data.classes
     left, right = st.columns(2)
     left.plotly_chart(confusion_figure(confusion(job.targets, job.predicted, len(classes)), classes), key="confusion")
     shares = ("precision", "recall", "f1")
-    table = percent(pd.DataFrame(per_class(job.targets, job.predicted, classes)), *shares)
-    right.dataframe(table, hide_index=True, height=420, column_config=dict.fromkeys(shares, PERCENT))
+    scores = percent(pd.DataFrame(per_class(job.targets, job.predicted, classes)), *shares)
+    right.dataframe(scores, hide_index=True, height=420, column_config=dict.fromkeys(shares, PERCENT))
 
 
 def network(recipe: Recipe) -> None:
@@ -195,11 +205,8 @@ def network(recipe: Recipe) -> None:
     found = layers(recipe.model, recipe.data.shape, recipe.outputs)
     total = sum(layer.parameters for layer in found)
     with st.expander(f"Network: {len(found)} layers, {total:,} parameters", key="network"):
-        table = [
-            {"layer": layer.name, "output": " × ".join(map(str, layer.output)), "parameters": f"{layer.parameters:,}"}
-            for layer in found
-        ]
-        st.dataframe(pd.DataFrame(table), hide_index=True)
+        rows = [(layer.name, " × ".join(map(str, layer.output)), f"{layer.parameters:,}") for layer in found]
+        st.html(table(["layer", "output", "parameters"], rows))
 
 
 def branch_note(chosen: Draft) -> None:

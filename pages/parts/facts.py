@@ -2,9 +2,12 @@
 
 import html
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
+from dlcore.history import Epoch
 from dlcore.recipe import Recipe, value_at
+from dlcore.records import Record
 from dlcore.settings import Settings
 
 
@@ -86,3 +89,10 @@ def _fact(one: Setting) -> str:
     inner = "" if one.choice in ("", one.title) else ' class="inner"'
     title, value = html.escape(one.title), html.escape(text(one.value))
     return f'<dt{inner} title="{html.escape(one.path)}">{title}</dt><dd>{value}</dd>'
+
+
+def csv(run: Record) -> str:
+    """Every epoch of a run."""
+    import pandas as pd
+
+    return pd.DataFrame(run.history.rows(), columns=[column.name for column in fields(Epoch)]).to_csv(index=False)

@@ -5,6 +5,7 @@
 const charts = new WeakMap(); // parentElement -> chart
 
 export default function ({ data, parentElement }) {
+  if (!data.figure) return void loadPlotly(data.plotly).catch(() => {}); // a chart will try again, and tell
   let chart = charts.get(parentElement);
   if (!chart) charts.set(parentElement, (chart = build(parentElement, data.key)));
   chart.figure = JSON.parse(data.figure);

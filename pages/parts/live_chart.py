@@ -55,6 +55,11 @@ def live_chart(figure: dict, *, key: str, height: int = 300) -> None:
     )
 
 
+def load_plotly() -> None:
+    """Have the browser load plotly.js, before there is a chart."""
+    _mount(key="plotly", data={"plotly": _serve_plotly()})
+
+
 def _to_json(figure: dict) -> str:
     try:
         return json.dumps(figure, allow_nan=False, separators=(",", ":"))

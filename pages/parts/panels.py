@@ -15,8 +15,9 @@ from pages.parts.session import keep, remember, widget
 
 PATIENCE = 5  # seconds to wait for a network's answer: a step of a very large one
 MOST_PROBLEMS = 10  # that are listed: a link may ask for anything
-TICK, CALM_TICK = 0.4, 1.0  # seconds between two looks at what trains, in its first seconds and later
-YOUNG = 20  # seconds
+# Seconds between two looks at what trains, by how many it has trained: the longer, the less it moves from one to the
+# next, and each look costs the browser as much as training takes for many steps.
+TICKS = {0: 0.4, 20: 1.0, 60: 2.0}
 FULL_SPEED = "full speed"
 PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, FULL_SPEED)
 
@@ -193,9 +194,8 @@ class _State(NamedTuple):
 
 
 def _state(runs: Sequence[Record]) -> _State:
-    begun = [run.elapsed for run in runs if run.active]
-    # What has trained for a while moves little from one look to the next.
-    tick = (TICK if min(begun) < YOUNG else CALM_TICK) if begun else 0.0
+    elapsed = min((run.elapsed for run in runs if run.active), default=None)
+    tick = 0.0 if elapsed is None else max(seconds for age, seconds in TICKS.items() if age <= elapsed)
     return _State(tick, [(run.number, run.status, *_wishes(run)) for run in runs])
 
 

@@ -2,12 +2,10 @@
 
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from datetime import datetime
 
-import pandas as pd
 import streamlit as st
 
-from dlcore.history import Epoch
 from dlcore.recipe import Recipe, field_at, value_at
 from dlcore.records import Record, Stored, checked_name, checked_note, checked_tags
 from dlcore.settings import SettingsError, bounds
@@ -15,7 +13,7 @@ from dlcore.store import StoreError
 from pages.parts import panels
 from pages.parts.charts import accuracy_figure, change_text, colour, loss_figure, short_name
 from pages.parts.download import download_button
-from pages.parts.facts import facts, size, table
+from pages.parts.facts import csv, facts, size, table
 from pages.parts.live_chart import live_chart
 from pages.parts.runs_table import attempt
 from pages.parts.session import (
@@ -184,10 +182,6 @@ def delete(run: Record) -> None:
     select_runs([])
 
 
-def csv(run: Record) -> str:
-    return pd.DataFrame(run.history.rows(), columns=[column.name for column in fields(Epoch)]).to_csv(index=False)
-
-
 def describe(run: Stored, known_tags: Sequence[str]) -> None:
     """Name, tags and note, each saved as it is left."""
     fixed, key = not store().writable, f"run/{run.number}"
@@ -241,7 +235,7 @@ def changed(run: Record) -> None:
 
 
 def ran_on(run: Record, about: Stored) -> str:
-    begun = pd.Timestamp.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
+    begun = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
     told = [f"begun {begun}", f"trained for {panels.clock(run.elapsed)}", f"{size(about.size)} on disk"]
     told += [f"{name} {value}" for name, value in about.environment.items()]
     return panels.escape(" · ".join(told))
