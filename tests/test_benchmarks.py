@@ -1,5 +1,6 @@
 import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -12,7 +13,8 @@ from benchmarks import tick
 from benchmarks.__main__ import NAMES
 from benchmarks.measuring import in_turns, pause, spread, under_way
 from benchmarks.peers import PEERS, Task
-from dlcore.datasets import load
+from benchmarks.pictures import cifar_at_hand, write_cifar, write_mnist
+from dlcore.datasets import Cifar10, Mnist, load
 from dlcore.recipe import change
 from dlcore.recipes import RECIPES
 from dlcore.training import Step, build, train
@@ -73,6 +75,22 @@ def test_a_paused_job_stands_still_when_its_clocks_are_read(tmp_path):
             settle(job)
         assert (job.history.steps, job.elapsed, job.evaluating) == before
         assert 0 <= job.evaluating <= job.elapsed
+
+
+def test_random_pictures_are_read_as_the_real_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("DLCORE_DATA", str(tmp_path))
+    write_mnist(tmp_path, 200)
+    found = load(Mnist())
+    assert (len(found.train), len(found.validation), found.train.inputs.shape[1:]) == (180, 20, (1, 28, 28))
+    assert set(found.train.targets.tolist()) == set(range(10))
+    with cifar_at_hand(100) as real:
+        assert not real
+        assert len(load(Cifar10()).train) == 90
+    assert os.environ["DLCORE_DATA"] == str(tmp_path)
+    write_cifar(tmp_path, 50)
+    with cifar_at_hand() as real:
+        assert real
+        assert len(load(Cifar10()).train) == 45
 
 
 # What the figures rest on, and a test can hold without a clock
