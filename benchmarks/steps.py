@@ -62,9 +62,14 @@ def bare(run: Run, batch: tuple[Tensor, Tensor], steps: int) -> float:
     start = time.perf_counter()
     for _ in range(steps):
         run.optimizer.zero_grad()
-        run.recipe.loss.of(run.model(batch[0]), batch[1]).backward()
+        loss_of(run, batch).backward()
         run.optimizer.step()
     return (time.perf_counter() - start) / steps
+
+
+def loss_of(run: Run, batch: tuple[Tensor, Tensor]) -> Tensor:
+    with run.precision():
+        return run.recipe.loss.of(run.model(batch[0]), batch[1])
 
 
 def trained(job: Job) -> float:

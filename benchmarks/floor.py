@@ -1,0 +1,70 @@
+"""How the floor itself can be lowered, and what that does to accuracy.
+
+Times of the bare loop on one batch of 64, over those on one thread in float32: with as many threads as there are cores,
+in bfloat16 (the setting `precision`), and with pictures' channels last in memory. Then each recipe's validation
+accuracy in float32 and in bfloat16, on several seeds. Optimizers are fused in all of them. To reach: whatever helps is
+on, or is a setting.
+"""
+
+import os
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.measuring import conductor, in_turns, print_table, spread
+from benchmarks.pictures import cifar_at_hand
+from benchmarks.steps import bare
+from dlcore.datasets import load
+from dlcore.recipe import Recipe, change
+from dlcore.recipes import RECIPES
+from dlcore.training import build
+
+NAMES, LEARNED = ("simplenet", "mnist-cnn", "cifar-lenet", "row-lstm"), ("simplenet", "mnist-cnn", "row-lstm")
+ROUNDS, SECONDS, SEEDS = 11, 0.5, 3
+
+
+def run() -> None:
+    rows = []
+    with cifar_at_hand():
+        for name in NAMES:
+            found = in_turns(arms(change(RECIPES[name].recipe, {"batch_size": 64})), ROUNDS)
+            first, *others = found.values()
+            rows.append([name, spread(first, 1e3), *(spread(other / first) for other in others)])
+    print_table(["recipe", *(f"{arm}, ms" if arm == "float32" else arm for arm in found)], rows)
+    print()
+    rows = [[name, *(accuracies(name, precision) for precision in ("float32", "bfloat16"))] for name in LEARNED]
+    print_table(["recipe", "float32", "bfloat16"], rows)
+
+
+def arms(recipe: Recipe) -> dict[str, Callable[[], float]]:
+    data = load(recipe.data)
+    plain, last = build(recipe, data), build(recipe, data)
+    half = build(change(recipe, {"precision": "bfloat16"}), data)
+    batch = data.train.inputs[:64], data.train.targets[:64]
+    torch.set_num_threads(1)
+    steps = max(3, round(SECONDS / bare(plain, batch, 3)))
+
+    def threads() -> float:
+        torch.set_num_threads(os.cpu_count())
+        try:
+            return bare(plain, batch, steps)
+        finally:
+            torch.set_num_threads(1)
+
+    found = {
+        "float32": lambda: bare(plain, batch, steps),
+        f"{os.cpu_count()} threads": threads,
+        "bfloat16": lambda: bare(half, batch, steps),
+    }
+    last.model.to(memory_format=torch.channels_last)
+    turned = batch[0].contiguous(memory_format=torch.channels_last), batch[1]
+    return found | {"channels last": lambda: bare(last, turned, steps)}
+
+
+def accuracies(name: str, precision: str) -> str:
+    recipe = change(RECIPES[name].recipe, {"precision": precision})
+    with conductor(kept=False) as place:
+        jobs = [place.submit(name, change(recipe, {"seed": seed})) for seed in range(SEEDS)]
+        for job in jobs:
+            job.wait()
+    return ", ".join(f"{job.history.epochs[-1].val_accuracy:.3f}" for job in jobs)
