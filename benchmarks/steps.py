@@ -23,7 +23,7 @@ from dlcore.recipes import RECIPES
 from dlcore.training import Run, build
 
 NAMES, BATCHES = ("simplenet", "mnist-cnn", "cifar-lenet", "row-lstm"), (32, 64, 512)
-ROUNDS, SECONDS, THREADS = 5, 1.0, 1
+ROUNDS, SECONDS, THREADS = 5, 0.5, 1
 
 
 def run() -> None:

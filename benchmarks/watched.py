@@ -17,7 +17,7 @@ from dlcore.recipes import RECIPES
 from dlcore.store import Store
 
 NAMES = ("simplenet", "mnist-cnn")
-ROUNDS, SECONDS = 7, 6.0
+ROUNDS, SECONDS = 5, 5.0
 REST = 2.0  # seconds in which the runs' numbers of the arm before leave the store, and a page comes to rest
 
 
