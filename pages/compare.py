@@ -23,11 +23,16 @@ from pages.parts.session import conductor, draft, latest_race
 def live(field: list[tuple[str, Recipe]], chosen: list[int]) -> None:
     """The buttons, and the race."""
 
+    def runs() -> list[Record]:
+        return [*latest_race(), *known(chosen)]
+
+    shown = panels.state_of(runs())
+
     def start(pace: float | None, paused: bool) -> list[Job]:
         return conductor().race(field, pace=pace, paused=paused) if field else []
 
     panels.buttons(latest_race, start, startable=bool(field))
-    panels.follow(lambda: look(field, latest_race(), known(chosen)), lambda: [*latest_race(), *known(chosen)])
+    panels.follow(lambda: look(field, latest_race(), known(chosen)), runs, shown)
 
 
 def look(field: list[tuple[str, Recipe]], jobs: list[Job], beside: list[Record]) -> None:

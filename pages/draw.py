@@ -97,7 +97,7 @@ if candidates:
         about = "Who answers: any run that was trained on 28 × 28 pictures, side by side."
         chosen = choose_runs("Runs", candidates, [latest], key="draw/runs", help=about)
         best = choose_weights()
-    panels.follow(lambda: live(chosen, best), lambda: known(chosen))
+    panels.follow(lambda: live(chosen, best), lambda: known(chosen), panels.state_of(known(chosen)))
 else:
     st.subheader("No network can read your drawing yet")
     st.write(

@@ -94,7 +94,7 @@ def several(numbers: list[int]) -> None:
     def curves(runs: Sequence[Record]) -> None:
         charts(runs, overlay_figure(runs, "loss", over), overlay_figure(runs, "accuracy", over), "overlay")
 
-    follow(numbers, curves)
+    follow(numbers, curves, panels.state_of(runs))
     rows = difference([run.recipe for run in runs])
     if rows:
         st.html(table(["setting", *(f"{run.name} · run {run.number}" for run in runs)], rows))

@@ -61,6 +61,7 @@ def begin(recipe: Recipe, chosen: Draft, **how) -> Job:
 
 def live(recipe: Recipe | None, chosen: Draft) -> None:
     """The buttons, and what they act on."""
+    shown = panels.state_of(runs_here())
 
     def start(pace: float | None, paused: bool) -> list[Job]:
         keep("train/shown", 0)
@@ -78,14 +79,14 @@ def live(recipe: Recipe | None, chosen: Draft) -> None:
 
     panels.buttons(current, start, startable=recipe is not None, more=more)
     choose_shown()
-    panels.follow(lambda: curves(current(), chosen), runs_here)
+    panels.follow(lambda: curves(current(), chosen), runs_here, shown)
     place, seen = st.container(), current()
     if seen and seen[0].recipe.data.classes and visible(seen[0].recipe):
         left, place = st.columns(2)
         with left:
-            panels.follow(lambda: fit_view(current()), runs_here)
+            panels.follow(lambda: fit_view(current()), runs_here, shown)
     with place:
-        panels.follow(lambda: details(current()), runs_here, every=DETAILS)
+        panels.follow(lambda: details(current()), runs_here, shown, every=DETAILS)
 
 
 def curves(jobs: list[Job], chosen: Draft) -> None:

@@ -169,34 +169,33 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def follow(look: Callable[[], None], runs: Callable[[], Sequence[Record]], every: float = 0.0) -> None:
+class State(NamedTuple):
+    """What a page shows of runs beside what moves."""
+
+    tick: float  # seconds until the next look; 0 when nothing is under way
+    runs: list[tuple]
+
+
+def state_of(runs: Sequence[Record]) -> State:
+    elapsed = min((run.elapsed for run in runs if run.active), default=None)
+    tick = 0.0 if elapsed is None else max(seconds for age, seconds in TICKS.items() if age <= elapsed)
+    return State(tick, [(run.number, run.status, *_wishes(run)) for run in runs])
+
+
+def follow(look: Callable[[], None], runs: Callable[[], Sequence[Record]], shown: State, every: float = 0.0) -> None:
     """Call `look`, and again at every tick (or `every` so many seconds) while one of the runs is under way.
 
-    Only what moves belongs there: what ticks, the browser builds anew. Once the runs are in another state, the whole
-    page runs, whose buttons show it and which sets the tick anew.
+    Only what moves belongs there: what ticks, the browser builds anew. Once the runs are in another state than `shown`,
+    which was taken before the page drew its buttons, the whole page runs.
     """
-    before = _state(runs())
 
     def looking() -> None:
         with told():
             look()
-            if _state(runs()) != before:
+            if state_of(runs()) != shown:
                 st.rerun()
 
-    st.fragment(looking, run_every=max(before.tick, every) if before.tick else None)()
-
-
-class _State(NamedTuple):
-    """What a page shows of runs beside what moves."""
-
-    tick: float  # 0 when nothing is under way
-    runs: list[tuple]
-
-
-def _state(runs: Sequence[Record]) -> _State:
-    elapsed = min((run.elapsed for run in runs if run.active), default=None)
-    tick = 0.0 if elapsed is None else max(seconds for age, seconds in TICKS.items() if age <= elapsed)
-    return _State(tick, [(run.number, run.status, *_wishes(run)) for run in runs])
+    st.fragment(looking, run_every=max(shown.tick, every) if shown.tick else None)()
 
 
 def _wishes(run: Record) -> tuple:

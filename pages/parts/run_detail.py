@@ -36,6 +36,7 @@ RULES_OFF = {"stop.accuracy": 0.0, "stop.patience": 0, "stop.minutes": 0.0}
 
 def one_run(number: int, rows: Sequence[dict]) -> None:
     run = record(number)
+    shown = panels.state_of([run])
     about = run if isinstance(run, Stored) else store().open(number)  # a job knows no tags, no note and no size
     title, buttons = st.columns([5, 9], vertical_alignment="bottom")
     with title.container(gap=None):
@@ -46,7 +47,7 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
         family(run, rows)
     with buttons:
         actions(run)
-    follow([number], curves)
+    follow([number], curves, shown)
     settings, describing = st.columns([2, 1], gap="large")
     with settings:
         st.html(facts(run.recipe))
@@ -56,14 +57,13 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
         st.caption(ran_on(run, about))
 
 
-def follow(numbers: list[int], draw: Callable[[list[Record]], None]) -> None:
+def follow(numbers: list[int], draw: Callable[[list[Record]], None], shown: panels.State) -> None:
     """Draw records, and draw them anew while one of them is under way."""
 
     def runs() -> list[Record]:
         return [record(number) for number in numbers]
 
-    with panels.told():
-        panels.follow(lambda: draw(runs()), runs)
+    panels.follow(lambda: draw(runs()), runs, shown)
 
 
 def curves(runs: list[Record]) -> None:

@@ -74,19 +74,20 @@ def choose(page: Page, label: str, option: str) -> None:
 
 def set_number(page: Page, label: str, value: int) -> None:
     field = page.get_by_role("spinbutton", name=label, exact=True)
+    expect(field).to_have_count(1)  # the controls of the recipe before are gone
     field.fill(str(value))
     field.press("Tab")
 
 
 def choose_recipe(page: Page, name: str, epochs: int) -> None:
     """A named recipe, with another number of epochs."""
-    field = page.get_by_role("spinbutton", name="Epochs", exact=True)
     if page.get_by_role("combobox", name="Recipe", exact=True).input_value() != name:
         choose(page, "Recipe", name)
-        expect(field).to_have_value(str(RECIPES[name].recipe.epochs))
+        expect(page.get_by_role("spinbutton", name="Epochs", exact=True)).to_have_value(
+            str(RECIPES[name].recipe.epochs)
+        )
     set_number(page, "Epochs", epochs)
     settled(page)
-    expect(field).to_have_value(str(epochs))
 
 
 def set_pace(page: Page, shown: str) -> None:

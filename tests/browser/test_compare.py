@@ -4,6 +4,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
+from dlcore.recipes import RECIPES
 from tests.browser.helpers import (
     PLOT,
     button,
@@ -31,8 +32,8 @@ def standings(page: Page) -> Locator:
 def set_up(page: Page, server: str, recipe: str, epochs: int, pace: str = "full speed") -> None:
     open_compare(page, server)
     choose(page, "Recipe", recipe)
-    settled(page)
     page.get_by_text("What they share").click()
+    expect(page.get_by_role("spinbutton", name="Epochs", exact=True)).to_have_value(str(RECIPES[recipe].recipe.epochs))
     set_number(page, "Epochs", epochs)
     settled(page)
     set_pace(page, pace)
