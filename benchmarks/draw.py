@@ -20,15 +20,14 @@ from tests.browser.helpers import settled, visit
 MOVES = 60
 # Notes when the pen moves, and when a frame is on the screen with the picture that the network then sees and with other
 # bars than before: while a network trains, bars change without the pen, too.
-CLOCK = """() => {
+CLOCK = """(pad) => {
     const look = () => [
         document.querySelector("[alt='The drawing as the network sees it']")?.src,
         document.querySelector(".st-key-prediction")?.innerText,
     ];
     let moved = null, picture = null, bars = null, waiting = false;
     window.arm = () => { [picture, bars] = look(); moved = window.took = null; waiting = true; };
-    document.querySelector("[aria-label='Drawing pad']").addEventListener(
-        "pointermove", (event) => { if (waiting) moved ??= event.timeStamp; }, true);
+    pad.addEventListener("pointermove", (event) => { if (waiting) moved ??= event.timeStamp; }, true);
     new MutationObserver(() => {
         if (!waiting || moved === null) return;
         const [seen, shown] = look();
@@ -64,7 +63,7 @@ def measure(page: Page) -> list[str]:
     pad = page.get_by_label("Drawing pad")
     expect(pad).to_be_visible()
     settled(page)
-    page.evaluate(CLOCK)
+    page.evaluate(CLOCK, pad.element_handle())
     box, draw, took = pad.bounding_box(), random.Random(0), []
     while len(took) < MOVES:
         if len(took) % 10 == 0:

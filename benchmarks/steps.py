@@ -42,12 +42,14 @@ def measure(name: str, recipe: Recipe, peers: dict[str, Peer]) -> list[str]:
     data = load(recipe.data, recipe.device, lambda share: None)
     fresh = build(recipe, data)
     batch = data.train.inputs[: recipe.batch_size], data.train.targets[: recipe.batch_size]
-    steps = max(3, round(SECONDS / bare(fresh, batch, 3)))
+    floor = bare(fresh, batch, 3)
+    steps = max(3, round(SECONDS / floor))
     places = torch.arange(steps * recipe.batch_size) % len(data.train)
     task = Task(recipe, data, data.train.inputs[places], data.train.targets[places])
     with conductor(threads=THREADS) as place:
         job = under_way(place.submit(name, recipe))
-        arms = {"bare": lambda: bare(fresh, batch, steps), "dlcore": lambda: trained(job)}
+        seconds = max(SECONDS, 5 * floor)  # some steps at least
+        arms = {"bare": lambda: bare(fresh, batch, steps), "dlcore": lambda: trained(job, seconds)}
         for peer, make in peers.items():
             once = make(task)
             once()
@@ -72,7 +74,7 @@ def loss_of(run: Run, batch: tuple[Tensor, Tensor]) -> Tensor:
         return run.recipe.loss.of(run.model(batch[0]), batch[1])
 
 
-def trained(job: Job) -> float:
+def trained(job: Job, seconds: float) -> float:
     """Seconds a step of a paused job, let go for a while; evaluation left out."""
-    steps, elapsed, evaluating = let_go(job, SECONDS)
+    steps, elapsed, evaluating = let_go(job, seconds)
     return (elapsed - evaluating) / steps

@@ -1,6 +1,7 @@
 """The architecture, as a test: what may import what, read from the source itself."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -134,4 +135,19 @@ def test_the_engine_starts_without_what_only_some_choices_need():
     late = ["torchvision", "sklearn", "pandas", "mlxtend", "pooch", "streamlit", "plotly"]
     program = f"import sys, dlcore.jobs, dlcore.recipes; print([name for name in {late} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_first_page_is_there_without_what_only_some_pages_need(tmp_path):
+    late = ["torchvision", "sklearn", "scipy", "pandas", "pyarrow", "mlxtend", "pooch"]
+    program = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+page = AppTest.from_file({str(ROOT / "dashboard.py")!r}, default_timeout=120).run()
+assert not page.exception and any(button.label == "Start" for button in page.button)
+print([name for name in {late} if name in sys.modules])
+"""
+    environment = os.environ | {"DLCORE_RUNS": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -1,4 +1,5 @@
 import copy
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -11,7 +12,7 @@ from dlcore.architectures import CNN, MLP, Linear
 from dlcore.augmentation import Augmentation
 from dlcore.datasets import Data, Dataset, Line, Mnist5k, Moons, Sine, Split, load
 from dlcore.losses import Loss, MeanSquaredError
-from dlcore.optimizers import SGD, Adam
+from dlcore.optimizers import SGD, Adam, Optimizer
 from dlcore.randomness import generator
 from dlcore.recipe import Recipe
 from dlcore.schedules import Cosine, LinearWarmup
@@ -73,6 +74,39 @@ def test_the_loop_gives_the_weights_and_losses_of_one_written_by_hand():
     assert found == pytest.approx(expected, rel=1e-5)
     for one, other in zip(weights(run.model), weights(model), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", choices(Optimizer))
+def test_the_loop_takes_the_very_steps_of_every_optimizer(kind):
+    recipe = changed(MOONS, optimizer=choices(Optimizer)[kind](), batch_size="all", epochs=12)
+    run, plain = start(recipe), start(recipe)
+    for _ in train(run):
+        pass
+    plain.model.train()
+    for _ in range(12):
+        plain.optimizer.zero_grad()
+        recipe.loss.of(plain.model(plain.data.train.inputs), plain.data.train.targets).backward()
+        plain.optimizer.step()
+    assert same(weights(run.model), weights(plain.model))
+
+
+def test_a_network_that_was_asked_something_goes_on_with_dropout():
+    run = start(changed(MOONS, model=MLP(widths=(8,), dropout=0.5)))
+    events = train(run)
+    next(events)
+    predict(run, torch.zeros(1, 2))
+    assert not run.model.training
+    next(events)
+    assert all(module.training for module in run.model.modules())
+
+
+def test_the_graph_of_a_step_is_gone_when_it_is_told():
+    run = start(changed(MOONS, optimizer=SGD(lr=0.1)))
+    kept = []
+    run.model.register_forward_hook(lambda module, inputs, outputs: kept.append(weakref.ref(outputs)))
+    events = train(run)
+    assert not next(events).loss.requires_grad
+    assert kept[0]() is None
 
 
 def test_events_come_as_steps_then_evaluations_then_the_end_of_the_epoch():
