@@ -570,7 +570,7 @@ class Conductor:
             done, stop = checkpoint.epochs if checkpoint else 0, job.recipe.stop
             if done >= job.recipe.epochs:
                 raise StoreError(f"Run {number} has done all its {done} epochs; to go on, give it more of them.")
-            if reason := stop.after_epoch(history) or stop.out_of_time(job.elapsed):
+            if reason := stop.after_epoch(history) or stop.out_of_time(stored.elapsed):  # at its end
                 raise StoreError(f"Run {number} has ended: {reason}; to go on, change that rule.")
         self.store.rewind(number, history.steps, tuple(job._place))
         return job
