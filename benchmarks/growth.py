@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measuring import ENDLESS, conductor, in_turns, let_go, print_table, spread, under_way
+from benchmarks.measuring import ENDLESS, conductor, in_turns, print_table, spread, under_way
 from benchmarks.memory import resident
 from benchmarks.pictures import write_mnist
-from benchmarks.steps import bare
+from benchmarks.steps import bare, trained
 from benchmarks.tick import epoch
 from benchmarks.viewing import chromium, dashboard, new_page
 from dlcore.architectures import MLP
@@ -74,9 +74,9 @@ def train_pictures() -> None:
     load(recipe.data)
     loading = time.perf_counter() - start
     with conductor() as place:
-        steps, elapsed, evaluating = let_go(under_way(place.submit("pictures", recipe)), 5 * SECONDS)
+        step = trained(under_way(place.submit("pictures", recipe)), 5 * SECONDS)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1000 if sys.platform == "linux" else 10**6)
-    print(json.dumps({"loading": loading, "step": (elapsed - evaluating) / steps * 1e3, "memory": memory}))
+    print(json.dumps({"loading": loading, "step": step * 1e3, "memory": memory}))
 
 
 def parameters(widths: tuple[int, ...]) -> list[str]:
@@ -88,12 +88,9 @@ def parameters(widths: tuple[int, ...]) -> list[str]:
     with conductor(threads=1) as place:
         job = under_way(place.submit("parameters", recipe))
 
-        def trained() -> float:
-            steps, elapsed, evaluating = let_go(job, max(SECONDS, 3 * floor))
-            return (elapsed - evaluating) / steps
-
         floor = bare(fresh, batch, 3)
-        arms = {"bare": lambda: bare(fresh, batch, max(3, round(SECONDS / floor))), "dlcore": trained}
+        steps, seconds = max(3, round(SECONDS / floor)), max(SECONDS, 3 * floor)
+        arms = {"bare": lambda: bare(fresh, batch, steps), "dlcore": lambda: trained(job, seconds)}
         found = in_turns(arms, ROUNDS)
         held = (resident(os.getpid()) - before) / count
     return [f"{count:,}", spread(found["bare"], 1e3), spread(found["dlcore"] / found["bare"]), f"{held:.0f}"]

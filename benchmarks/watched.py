@@ -8,7 +8,6 @@ rendering. To reach: 0.95 with a tab, 0.98 with a reader, 0.90 with three tabs.
 import contextlib
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 
 from benchmarks.measuring import ENDLESS, in_turns, print_table, spread
@@ -37,7 +36,7 @@ def run() -> None:
     print_table(["recipe", "steps/s, nobody", *(arm for arm in arms if arm != "nobody")], rows)
 
 
-def speed(store: Store, viewers: Callable[[], AbstractContextManager]) -> float:
+def speed(store: Store, viewers: Callable[[], contextlib.AbstractContextManager]) -> float:
     """Steps per second while they look, by the run's own clock, as the dashboard saves it."""
     with viewers():
         time.sleep(REST)

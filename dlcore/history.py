@@ -138,9 +138,9 @@ class History:
         """The same as an array (steps,), which is not to be changed."""
         return self.step_losses.values
 
-    def rows(self, last: int | None = None) -> list[dict]:
-        """The epochs, or the last of them, as plain rows, for tables, CSV and JSON."""
-        return [asdict(row) for row in self.epochs[-last if last else None :]]
+    def rows(self) -> list[dict]:
+        """The epochs as plain rows, for CSV and JSON."""
+        return [asdict(row) for row in self.epochs]
 
 
 def _merit(row: Epoch) -> tuple[float, float]:

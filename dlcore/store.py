@@ -183,7 +183,9 @@ class Store:
         return [row["number"] for row in self._do(lambda db: db.execute(query).fetchall())]
 
     def open(self, number: int, before: Stored | None = None) -> Stored:
-        """A run with its history. `before`, if given, is that run as it was read earlier: only what is new is read."""
+        """A run with its history. `before`, if given, is that run as it was read earlier: only what is new is read, and
+        added to its history.
+        """
 
         def read(db: sqlite3.Connection) -> Stored:
             row = db.execute(

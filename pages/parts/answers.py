@@ -100,5 +100,6 @@ def which(answer: Answer) -> str:
     """`best, epoch 9 · 97.5% on validation`: as the last whole epoch of these weights was."""
     run = answer.run
     of = f" of {run.recipe.epochs}" if run.active and answer.weights == "last" else ""
-    done = [row.val_accuracy for row in run.history.epochs if row.epoch <= answer.epoch]
-    return f"{answer.weights}, epoch {answer.epoch}{of}" + (f" · {done[-1]:.1%} on validation" if done else "")
+    done = min(answer.epoch, len(run.history.epochs))  # an epoch under way is not measured yet
+    told = f" · {run.history.epochs[done - 1].val_accuracy:.1%} on validation" if done else ""
+    return f"{answer.weights}, epoch {answer.epoch}{of}{told}"

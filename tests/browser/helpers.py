@@ -88,6 +88,7 @@ def choose_recipe(page: Page, name: str, epochs: int) -> None:
         )
     set_number(page, "Epochs", epochs)
     settled(page)
+    expect(page.get_by_role("spinbutton", name="Epochs", exact=True)).to_have_value(str(epochs))
 
 
 def set_pace(page: Page, shown: str) -> None:
