@@ -189,7 +189,8 @@ class RowReader(nn.Module):
 
     def forward(self, pictures):
         rows = pictures.transpose(1, 2).flatten(2)  # (N, H, C * W)
-        states, _ = self.cell(rows)  # (N, H, hidden)
+        with torch.autocast("cpu", enabled=False):  # many processors have no LSTM in bfloat16
+            states, _ = self.cell(rows)  # (N, H, hidden)
         return self.output(self.dropout(states[:, -1]))
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlcore.datasets import Dataset, Split
 from dlcore.randomness import RandomState
 from dlcore.recipe import Recipe
+from dlcore.splits import Dataset, Split
 from dlcore.training import Place, Run
 
 FORMAT = 1

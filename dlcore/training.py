@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from dlcore.architectures import initialise
-from dlcore.datasets import Dataset, Split
 from dlcore.metrics import accuracy
 from dlcore.randomness import derive, generator
 from dlcore.recipe import Recipe
+from dlcore.splits import Dataset, FiledSplit, Samples, Split
 
 EVALUATION_BATCH = 512  # samples between two yields while evaluating
 BLOCK = 8  # batches gathered at a time: few calls for small ones, while large ones stay in the processor's cache
@@ -97,7 +97,7 @@ def steer(run: Run, recipe: Recipe) -> None:
 def train(run: Run, start: Place = Place()) -> Iterator[Step | Evaluating | EpochEnd]:  # noqa: B008 - immutable
     """The loop. Between two yields lies at most one batch; gradients survive the yield."""
     model, optimizer, per_epoch = run.model, run.optimizer, run.steps_per_epoch
-    sample = Split(*(part[: len(run.data.validation)] for part in (run.data.train.inputs, run.data.train.targets)))
+    sample = run.data.train.first(len(run.data.validation))
     parameters, take_step = list(model.parameters()), _without_hooks(optimizer)
     epoch, done = start
     while epoch < run.recipe.epochs:
@@ -131,7 +131,7 @@ def _without_hooks(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     return functools.partial(step.__wrapped__ if getattr(step, "hooked", False) else step, optimizer)
 
 
-def batches(run: Run, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(run: Run, epoch: int, skip: int = 0) -> Iterator[Samples]:
     """An epoch's batches after the first `skip`; their order follows from the seed and the epoch alone, whatever the
     network draws.
 
@@ -140,18 +140,20 @@ def batches(run: Run, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tenso
     train, size = run.data.train, run.recipe.batch_size
     if size == "all" or size >= len(train):
         if not skip:
-            yield train.inputs, train.targets
+            yield train[:]
         return
     order = torch.randperm(len(train), generator=generator(run.recipe.seed, "order", epoch))
-    for number, block in enumerate(order.to(train.inputs.device).split(size * BLOCK)[skip // BLOCK :]):
-        found = zip(*(part.index_select(0, block).split(size) for part in (train.inputs, train.targets)), strict=True)
+    blocks = order.to(train.targets.device).split(size * BLOCK)[skip // BLOCK :]
+    for number, (inputs, targets) in enumerate(train.blocks(blocks)):
+        found = zip(inputs.split(size), targets.split(size), strict=True)
         yield from itertools.islice(found, 0 if number else skip % BLOCK, None)
 
 
-def evaluate(run: Run, split: Split) -> Generator[Evaluating, None, Scores]:
+def evaluate(run: Run, split: Split | FiledSplit) -> Generator[Evaluating, None, Scores]:
     """Mean loss and accuracy over a split, dropout off, a batch at a time."""
     loss, predicted = 0.0, []
-    for inputs, targets in zip(*(part.split(EVALUATION_BATCH) for part in (split.inputs, split.targets)), strict=True):
+    places = [slice(start, start + EVALUATION_BATCH) for start in range(0, len(split), EVALUATION_BATCH)]
+    for inputs, targets in split.blocks(places):
         run.model.eval()
         with torch.inference_mode(), run.precision():
             outputs = run.model(inputs)
@@ -162,7 +164,7 @@ def evaluate(run: Run, split: Split) -> Generator[Evaluating, None, Scores]:
     return Scores(float(loss) / len(split), accuracy(targets, found) if run.recipe.data.classes else None, found)
 
 
-def score(run: Run, split: Split) -> Scores:
+def score(run: Run, split: Split | FiledSplit) -> Scores:
     """`evaluate` in one go, for those who need no pause."""
     scoring = evaluate(run, split)
     while True:

@@ -14,11 +14,12 @@ import pytest
 
 from dlcore import jobs
 from dlcore.architectures import MLP
-from dlcore.datasets import Dataset, Mnist5k, Moons, Split, load
+from dlcore.datasets import Mnist5k, Moons, load
 from dlcore.history import History
 from dlcore.jobs import Conductor, Job
 from dlcore.recipe import Recipe
 from dlcore.records import Stored
+from dlcore.splits import Dataset, Split
 from dlcore.store import Store
 from tests.waiting import wait_until
 

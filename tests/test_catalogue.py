@@ -9,12 +9,13 @@ import torch
 from dlcore import datasets
 from dlcore.architectures import CNN, MLP, Architecture, Linear, Recurrent
 from dlcore.augmentation import Augmentation
-from dlcore.datasets import Data, Dataset, Split
+from dlcore.datasets import Data
 from dlcore.losses import Loss, MeanSquaredError
 from dlcore.optimizers import Optimizer
-from dlcore.recipe import Recipe
+from dlcore.recipe import Recipe, change
 from dlcore.schedules import Schedule
 from dlcore.settings import choices, explanation
+from dlcore.splits import Dataset, Split
 from dlcore.training import EpochEnd, Step, build, predict, train
 
 FAMILIES = (Data, Architecture, Loss, Optimizer, Schedule)
@@ -118,11 +119,16 @@ def test_augmented_pictures_train():
     assert two_steps(Recipe(model=MODELS["cnn"], augmentation=moved)) != plain
 
 
-def test_bfloat16_trains_to_nearly_the_same_loss_as_float32():
-    moved = Augmentation(shift=0.1, rotate=10)
-    whole = two_steps(Recipe(model=MODELS["mlp"], augmentation=moved))
-    short = two_steps(Recipe(model=MODELS["mlp"], augmentation=moved, precision="bfloat16"))
+@pytest.mark.parametrize("model", MODELS)
+def test_bfloat16_trains_every_network_to_nearly_the_same_loss_as_float32(model):
+    recipe = Recipe(model=MODELS[model], augmentation=Augmentation(shift=0.1, rotate=10))
+    whole, short = (two_steps(change(recipe, {"precision": precision})) for precision in ("float32", "bfloat16"))
     assert torch.stack(short).float().tolist() == pytest.approx(torch.stack(whole).tolist(), rel=0.05)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_every_recurrent_cell_trains_in_bfloat16(cell):
+    two_steps(Recipe(model=Recurrent(cell=cell, hidden=16), precision="bfloat16"))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

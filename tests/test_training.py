@@ -10,13 +10,14 @@ from sklearn.metrics import accuracy_score
 from dlcore import training
 from dlcore.architectures import CNN, MLP, Linear
 from dlcore.augmentation import Augmentation
-from dlcore.datasets import Data, Dataset, Line, Mnist5k, Moons, Sine, Split, load
+from dlcore.datasets import Data, Line, Mnist5k, Moons, Sine, load
 from dlcore.losses import Loss, MeanSquaredError
 from dlcore.optimizers import SGD, Adam, Optimizer
 from dlcore.randomness import generator
 from dlcore.recipe import Recipe
 from dlcore.schedules import Cosine, LinearWarmup
 from dlcore.settings import choices
+from dlcore.splits import Dataset, Split
 from dlcore.training import EpochEnd, Evaluating, Place, Step, build, predict, score, train
 
 MOONS = Recipe(
