@@ -11,6 +11,8 @@ import numpy as np
 
 from dlcore.datasets import data_root
 
+PIECE = 100_000  # pictures that are drawn at a time, so that there can be more than fit into memory
+
 
 def write_mnist(root: Path, count: int) -> None:
     """Magic number, sizes, bytes."""
@@ -18,9 +20,10 @@ def write_mnist(root: Path, count: int) -> None:
     folder.mkdir(parents=True)
     for part, size in (("train", count), ("t10k", 1000)):
         for name, shape, below in (("images-idx3", (size, 28, 28), 256), ("labels-idx1", (size,), 10)):
-            head = np.array([0x800 + len(shape), *shape], ">i4").tobytes()
-            values = draw.integers(0, below, shape, dtype=np.uint8)
-            (folder / f"{part}-{name}-ubyte").write_bytes(head + values.tobytes())
+            with (folder / f"{part}-{name}-ubyte").open("wb") as file:
+                np.array([0x800 + len(shape), *shape], ">i4").tofile(file)
+                for start in range(0, size, PIECE):
+                    draw.integers(0, below, (min(PIECE, size - start), *shape[1:]), dtype=np.uint8).tofile(file)
 
 
 def write_cifar(root: Path, count: int) -> None:

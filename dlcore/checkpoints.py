@@ -20,7 +20,7 @@ from torch import Tensor
 from dlcore.randomness import RandomState
 from dlcore.recipe import Recipe
 from dlcore.splits import Dataset, Split
-from dlcore.training import Place, Run
+from dlcore.training import Place, Run, to_device
 
 FORMAT = 1
 KEPT = 20  # checkpoints along a run, to branch from
@@ -86,11 +86,20 @@ def restore(run: Run, checkpoint: Checkpoint) -> tuple[RandomState, Place]:
             run.optimizer.load_state_dict(_copy(checkpoint.optimizer))  # which would train on what it is given
         except (ValueError, KeyError) as error:
             raise CheckpointError(f"its optimizer's memory does not fit this run ({error})") from error
+        _lay_out(run.optimizer)
         run.recipe.optimizer.steer(run.optimizer)
         for group in run.optimizer.param_groups:  # what an epoch's end tells, should no step come before it
             group["lr"] = checkpoint.optimizer["param_groups"][0]["lr"]
     states = checkpoint.random if checkpoint.seed == run.recipe.seed else None
     return RandomState(run.recipe.device, states), Place(checkpoint.epochs, checkpoint.place)
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Lay its memory out as the weights are, which differs from device to device: fused steps take that for granted."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], recipe: Recipe) -> None:
@@ -120,6 +129,7 @@ def _shapes(recipe: Recipe) -> dict[str, torch.Size]:
 def network(recipe: Recipe, checkpoint: Checkpoint) -> Run:
     """A run that can be asked, on the CPU and without any samples. Raises CheckpointError."""
     model = recipe.model.build(recipe.data.shape, recipe.outputs)
+    to_device(model, "cpu")
     load_weights(model, checkpoint.model, recipe)
     none = Split(torch.empty(0), torch.empty(0))
     data = Dataset(none, none, none, mean=checkpoint.mean, std=checkpoint.std)

@@ -61,7 +61,8 @@ class Recipe(Settings):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         title="Precision",
-        description="bfloat16 keeps fewer digits in the large multiplications, which some processors do much faster.",
+        description="bfloat16 keeps fewer digits in the large multiplications: much faster on a processor that is made "
+        "for it, much slower on one that is not.",
     )
 
     def problems(self) -> list[Problem]:

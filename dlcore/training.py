@@ -80,9 +80,16 @@ def build(recipe: Recipe, data: Dataset) -> Run:
     """A run at its start: weights drawn from the seed, default generators seeded. `data` is on the recipe's device."""
     model = recipe.model.build(recipe.data.shape, recipe.outputs)
     initialise(model, recipe.seed)
-    model.to(recipe.device)
+    to_device(model, recipe.device)
     torch.manual_seed(derive(recipe.seed, "training"))
     return Run(recipe, data, model, recipe.optimizer.build(model.parameters()))
+
+
+def to_device(model: nn.Module, device: str) -> None:
+    """Move a network to its device; on the CPU with channels last in memory, which spares convolutions up to a third
+    of their time.
+    """
+    model.to(device, memory_format=torch.channels_last if device == "cpu" else torch.contiguous_format)
 
 
 def steer(run: Run, recipe: Recipe) -> None:

@@ -126,6 +126,27 @@ def test_all_of_a_run_is_given_back():
     assert same(random_state.states, state.states)
 
 
+@pytest.mark.parametrize("kind", choices(Optimizer))
+def test_a_memory_that_is_laid_out_as_on_another_device_goes_on_the_same_to_the_bit(kind):
+    """Fused steps go through weights and memory side by side, wherever these lie."""
+    recipe = Recipe(model=CNN(channels=(3, 4), dense=4), optimizer=choices(Optimizer)[kind](), batch_size=8)
+    before = taken(recipe, 3)
+    plain = [
+        {name: value.contiguous() if torch.is_tensor(value) else value for name, value in state.items()}
+        for state in before.optimizer["state"].values()
+    ]
+    other = replace(before, optimizer=before.optimizer | {"state": dict(enumerate(plain))})
+    ends = []
+    for checkpoint in (before, other):
+        run = build(recipe, load(recipe.data))
+        random_state, _ = restore(run, checkpoint)
+        random_state.restore()
+        for _ in zip(range(2), train(run, Place(0, 3)), strict=False):
+            pass
+        ends.append(run.model.state_dict())
+    assert same(*ends)
+
+
 def test_settings_of_the_optimizer_follow_the_recipe_and_its_memory_the_checkpoint():
     checkpoint = taken()
     recipe = changed(RECIPE, optimizer=Adam(lr=0.5, beta1=0.5, weight_decay=0.25))

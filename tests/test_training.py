@@ -7,17 +7,18 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
-from dlcore import training
+from benchmarks.pictures import write_mnist
+from dlcore import splits, training
 from dlcore.architectures import CNN, MLP, Linear
 from dlcore.augmentation import Augmentation
-from dlcore.datasets import Data, Line, Mnist5k, Moons, Sine, load
+from dlcore.datasets import Data, Line, Mnist, Mnist5k, Moons, Sine, load
 from dlcore.losses import Loss, MeanSquaredError
 from dlcore.optimizers import SGD, Adam, Optimizer
 from dlcore.randomness import generator
 from dlcore.recipe import Recipe
 from dlcore.schedules import Cosine, LinearWarmup
 from dlcore.settings import choices
-from dlcore.splits import Dataset, Split
+from dlcore.splits import Dataset, FiledSplit, Split
 from dlcore.training import EpochEnd, Evaluating, Place, Step, build, predict, score, train
 
 MOONS = Recipe(
@@ -197,6 +198,26 @@ def test_batches_after_some_are_those_of_the_whole_epoch(size):
             for one, other in zip(found, whole[skip:], strict=True):
                 assert same(one, other)
                 assert [part.storage_offset() for part in one] == [part.storage_offset() for part in other]
+
+
+@pytest.mark.parametrize("size", [16, "all"])
+def test_a_run_whose_pictures_stay_in_their_file_is_the_same_to_the_bit(size, tmp_path, monkeypatch):
+    monkeypatch.setenv("DLCORE_DATA", str(tmp_path))
+    write_mnist(tmp_path, 1500)
+    recipe = Recipe(data=Mnist(), model=CNN(channels=(2,), dense=4, dropout=0.5), batch_size=size, epochs=2)
+    found = []
+    for most in (2**30, 0):
+        monkeypatch.setattr(splits, "RESIDENT", most)
+        data = Mnist().load(lambda share: None)
+        assert isinstance(data.train, Split if most else FiledSplit)
+        found.append([event for event in train(build(recipe, data)) if not isinstance(event, Evaluating)])
+    assert len(found[0]) == 2 * (1 if size == "all" else 85) + 2
+    for one, other in zip(*found, strict=True):
+        if isinstance(one, Step):
+            assert one == other
+        else:
+            for mine, yours in zip(one[1:3], other[1:3], strict=True):
+                assert (mine.loss, mine.predicted.tolist()) == (yours.loss, yours.predicted.tolist())
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(0, 0), (0, 1), (0, 4), (1, 0), (2, 3), (2, 4), (3, 0)])
