@@ -90,7 +90,7 @@ class Curve:
             each = -(-len(extremes[0]) // max(1, (points - 2) // 2))
             chosen = [np.array([0, len(values) - 1])]
             for places, sign in zip(extremes, SIGNS, strict=True):
-                groups = np.pad(places, (0, -len(places) % each), mode="edge").reshape(-1, each)
+                groups = np.append(places, np.repeat(places[-1:], -len(places) % each)).reshape(-1, each)
                 chosen.append(groups[np.arange(len(groups)), _lowest(sign * values[groups])])
             kept = np.unique(np.concatenate(chosen))
             return kept, values[kept]

@@ -5,9 +5,10 @@ how long the run was (`dlcore.curve`).
 """
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dlcore.curve import Curve
 from dlcore.fit import Fit
@@ -25,6 +26,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "6px 2px
 LONGEST_LABEL = 28  # letters of a run's name in the legend
 MOST_MARKS, BEST_SIZE = 30, 11
 STEP_POINTS, MEAN_POINTS, EPOCH_POINTS = 400, 200, 200
+TENS = np.array([float(f"1e{power}") for power in range(309)])
 
 
 def colour(number: int) -> str:
@@ -237,19 +239,25 @@ def _points(name: str, x: np.ndarray, y: np.ndarray, ink: str) -> dict:
     return look | {"x": _short(x), "y": _short(y)}
 
 
-def _short(values: Iterable) -> list[float]:
-    return [float(f"{value:.5g}") for value in values]  # five digits are more than a screen shows
+def _short(values: ArrayLike) -> list[float]:
+    """With five digits, which are more than a screen shows."""
+    values = np.asarray(values, np.float64)
+    size = np.abs(values, where=np.isfinite(values) & (values != 0), out=np.ones_like(values))
+    digits = np.minimum(4 - np.floor(np.log10(size)).astype(int), len(TENS) - 1)  # after the point
+    tens = TENS[np.abs(digits)]  # which are exact, as their inverses are not
+    with np.errstate(over="ignore"):  # in the arm that is not taken
+        return np.where(digits > 0, np.round(values * tens) / tens, np.round(values / tens) * tens).tolist()
 
 
 def _line(
-    job: Record, part: str, name: str, x: Iterable, y: Iterable, width: float, dash: str = "solid", **look
+    job: Record, part: str, name: str, x: ArrayLike, y: ArrayLike, width: float, dash: str = "solid", **look
 ) -> dict:
     return {
         "type": "scatter",
         "uid": f"{part}-{job.number}",  # plotly makes selectors of it, so no name that a person gave
         "mode": "lines",
         "name": html.escape(name, quote=False),  # plotly reads it as markup
-        "x": [int(value) for value in x] or [None],  # a line without points would be missing in the legend
+        "x": np.asarray(x, int).tolist() or [None],  # a line without points would be missing in the legend
         "y": _short(y) or [None],
         "line": {"color": colour(job.number), "width": width, "dash": dash},
         **look,
