@@ -77,7 +77,7 @@ def test_numbers_have_five_digits_whatever_their_size():
     draw = np.random.default_rng(0)
     sizes = np.float32(10.0) ** draw.integers(-30, 30, 300)
     losses = np.float32(draw.uniform(-1, 1, 300) * sizes)
-    losses[:8] = [0, np.nan, np.inf, -np.inf, 1, 0.1, 100_000, 1e-45]
+    losses[:7] = [0, np.nan, np.inf, 1, 0.1, 100_000, 1e-45]
     drawn = trace(loss_figure([job(losses)]), "each step")["y"]
     np.testing.assert_allclose(drawn, [float(f"{loss:.5g}") for loss in losses], rtol=1e-14)
     assert len(json.dumps(drawn)) < 16 * len(losses)
