@@ -93,7 +93,7 @@ ensure_frame()
 candidates = offered(reads_drawings, read_drawings)
 if candidates:
     latest = next((job.number for job in reversed(jobs()) if reads_drawings(job)), max(candidates))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="who"):
         about = "Who answers: any run that was trained on 28 × 28 pictures, side by side."
         chosen = choose_runs("Runs", candidates, [latest], key="draw/runs", help=about)
         best = choose_weights()

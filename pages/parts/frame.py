@@ -11,12 +11,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def frame():
-    """What all pages share: the name in the browser's tab, the style, and the pages at the top.
+    """What all pages share: the name in the browser's tab, and the pages at the top.
 
     Returns the page that the address asks for.
     """
     st.set_page_config(page_title="dlcore", page_icon=ROOT / "static" / "icon.svg", layout="wide")
-    st.html(ROOT / "pages" / "parts" / "style.css")
     keep("framed", True)
     if problem := store_problem():
         st.error(escape(problem), icon=":material/hard_drive:")

@@ -57,7 +57,7 @@ def live_chart(figure: dict, *, key: str, height: int = 300) -> None:
 
 def load_plotly() -> None:
     """Have the browser load plotly.js, before there is a chart."""
-    _mount(key="plotly", data={"plotly": _serve_plotly()})
+    _mount(key="plotly", height=1, data={"plotly": _serve_plotly()})
 
 
 def _to_json(figure: dict) -> str:
