@@ -12,9 +12,10 @@ import numpy as np
 from playwright.sync_api import Page, TimeoutError, expect
 
 from benchmarks.measuring import ENDLESS, conductor, print_table
-from benchmarks.viewing import begin, chromium, dashboard, new_page
+from benchmarks.viewing import begin, dashboard, new_page
 from dlcore.recipe import change
 from dlcore.recipes import RECIPES
+from tests.browser.chromium import launched
 from tests.browser.helpers import settled, visit
 
 MOVES = 60
@@ -40,7 +41,7 @@ CLOCK = """(pad) => {
 
 
 def run() -> None:
-    with dashboard() as (url, runs, _), chromium() as browser:
+    with dashboard() as (url, runs, _), launched() as browser:
         with conductor(runs) as place:
             recipe = RECIPES["digits"].recipe.model_copy(update={"epochs": 1})
             for job in [place.submit(f"digits {seed}", change(recipe, {"seed": seed})) for seed in range(4)]:

@@ -2,8 +2,8 @@
 
 Times of the bare loop on one batch of 64, over those on one thread in float32: with as many threads as there are cores,
 in bfloat16 (the setting `precision`), and with channels first in memory, PyTorch's own order, instead of last. Then
-each recipe's validation accuracy in float32 and in bfloat16, on several seeds. Optimizers are fused in all of them. To
-reach: whatever helps is on, or is a setting.
+each recipe's validation accuracy in float32 and in bfloat16, on several seeds. Optimizers are fused in all of them.
+To reach: whatever helps is on, or is a setting.
 """
 
 import os

@@ -29,7 +29,7 @@ from benchmarks.memory import resident
 from benchmarks.pictures import write_mnist
 from benchmarks.steps import bare, trained
 from benchmarks.tick import epoch
-from benchmarks.viewing import chromium, dashboard, new_page
+from benchmarks.viewing import dashboard, new_page
 from dlcore.architectures import MLP
 from dlcore.datasets import load
 from dlcore.history import History
@@ -39,6 +39,7 @@ from dlcore.records import Stored
 from dlcore.store import Store
 from dlcore.training import build
 from pages.parts.charts import accuracy_figure, loss_figure
+from tests.browser.chromium import launched
 from tests.browser.helpers import drawn, settled, visit
 
 PICTURES = (10**4, 10**5, 10**6)
@@ -135,7 +136,7 @@ def runs(count: int) -> list[str]:
     recipe = RECIPES["simplenet"].recipe
     history = History(np.ones(20, np.float32), [epoch(number) for number in (1, 2)])
     first, later = [], []
-    with chromium() as browser, dashboard() as (url, root, _):
+    with launched() as browser, dashboard() as (url, root, _):
         fill(root, [Stored(0, f"run {number}", recipe, history, status="finished") for number in range(count)])
         page = new_page(browser)
         visit(page, url)

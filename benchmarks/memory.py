@@ -15,10 +15,11 @@ import torch
 
 from benchmarks.measuring import ENDLESS, print_table
 from benchmarks.tick import PER_EPOCH, epoch
-from benchmarks.viewing import begin, chromium, dashboard, tabs
+from benchmarks.viewing import begin, dashboard, tabs
 from dlcore.history import History
 from dlcore.recipes import RECIPES
 from dlcore.store import Store
+from tests.browser.chromium import launched
 
 LENGTHS, MINUTES, SETTLED = (10**3, 10**4, 10**5, 10**6), 35, 5
 
@@ -45,7 +46,7 @@ def held(steps: int) -> list[str]:
 
 def watched() -> list[list[str]]:
     recipe, rows = RECIPES["simplenet"].recipe.model_copy(update={"epochs": ENDLESS * 10}), []
-    with dashboard() as (url, runs, process), chromium() as browser:
+    with dashboard() as (url, runs, process), launched() as browser:
         begin(browser, url, recipe)
         store = Store(runs)
         start, first = time.monotonic(), (math.nan, math.nan)

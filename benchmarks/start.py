@@ -11,7 +11,8 @@ from collections.abc import Callable
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.measuring import print_table, spread
-from benchmarks.viewing import chromium, dashboard, new_page
+from benchmarks.viewing import dashboard, new_page
+from tests.browser.chromium import launched
 from tests.browser.helpers import button, drawn, settled, visit
 
 ROUNDS = 5
@@ -26,7 +27,7 @@ PAGES: dict[str, Callable[[Page], None]] = {
 
 def run() -> None:
     began, visits = [], {name: ([], []) for name in PAGES}
-    with chromium() as browser:
+    with launched() as browser:
         for _ in range(ROUNDS):
             start = time.perf_counter()
             with dashboard() as (url, *_):

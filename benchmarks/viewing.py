@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
 from dlcore.recipe import Recipe
 from dlcore.sharing import to_query
-from tests.browser.chromium import FLAGS, find
 from tests.browser.helpers import drawn, press, reaches, settled, visit
 from tests.browser.serving import serve
 
@@ -39,17 +38,6 @@ def dashboard() -> Iterator[Dashboard]:
         finally:
             process.kill()
             process.wait()
-
-
-@contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    path = find()
-    if path is None:
-        raise RuntimeError("there is no Chromium: python tests/browser/chromium.py installs one")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def new_page(browser: Browser) -> Page:

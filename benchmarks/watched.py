@@ -11,9 +11,10 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks.measuring import ENDLESS, in_turns, print_table, spread
-from benchmarks.viewing import begin, chromium, dashboard, readers, tabs
+from benchmarks.viewing import begin, dashboard, readers, tabs
 from dlcore.recipes import RECIPES
 from dlcore.store import Store
+from tests.browser.chromium import launched
 
 NAMES = ("simplenet", "mnist-cnn")
 ROUNDS, SECONDS = 5, 5.0
@@ -24,7 +25,7 @@ def run() -> None:
     rows = []
     for name in NAMES:
         recipe = RECIPES[name].recipe.model_copy(update={"epochs": ENDLESS})
-        with dashboard() as (url, runs, _), chromium() as browser:
+        with dashboard() as (url, runs, _), launched() as browser:
             begin(browser, url, recipe)
             store = Store(runs)
             arms = {"nobody": contextlib.nullcontext}

@@ -312,3 +312,35 @@ def test_a_stroke_asks_the_disk_once_a_second_at_most(elsewhere, monkeypatch):
         answers.ask(job.number, question(), best=True).result()
     loads = 2  # the network is read at the first stroke
     assert len(read) <= loads + 2 * (2 + time.monotonic() - began)
+
+
+def test_while_the_pen_moves_only_its_movements_ask_what_trains(monkeypatch):
+    asked = []
+    ask = Job.ask
+    monkeypatch.setattr(Job, "ask", lambda job, function: asked.append(job.number) or ask(job, function))
+    monkeypatch.setattr(answers, "PEN_RESTS", LONG)
+    job = session.conductor().submit("digits", QUICK, paused=True)
+    wait_until(lambda: job.ready)
+    at = drawn()
+    assert asked == [job.number]
+    before = seen(at)
+    assert seen(well(at.run())) == before  # as a tick does
+    assert asked == [job.number]
+    at.session_state["kept/strokes"] = [{"points": [[0.5, 0.2], [0.5, 0.8]], "width": 0.08}]
+    go(at, "train")
+    assert seen(go(at, "draw")) != before
+    assert asked == [job.number] * 2
+    monkeypatch.setattr(answers, "PEN_RESTS", 0.0)
+    well(at.run())
+    assert asked == [job.number] * 3  # the pen rests: the network may have learned
+
+
+def test_a_run_that_ended_is_asked_once_more_though_the_pen_moves(monkeypatch):
+    monkeypatch.setattr(answers, "PEN_RESTS", LONG)
+    job = session.conductor().submit("digits", QUICK, paused=True)
+    wait_until(lambda: job.ready)
+    at = drawn()
+    assert "epoch 0" in seen(at)
+    job.resume()
+    kept(job)
+    assert "last, epoch 3" in seen(well(at.run()))

@@ -1,5 +1,6 @@
 """Answers: one question to several networks, which train here, are over, or lie in the store."""
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
@@ -15,8 +16,10 @@ from dlcore.store import StoreError
 from dlcore.training import Run, predict
 from pages.parts import panels
 from pages.parts.charts import colour
-from pages.parts.session import lately, weights_lately
+from pages.parts.choosing import known
+from pages.parts.session import keep, lately, remember, weights_lately
 
+PEN_RESTS = 1.0  # seconds after a movement of the pen
 NO_BEST = "It has ended no epoch yet, so none is the best."
 
 
@@ -30,12 +33,27 @@ class Answer(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Asked(NamedTuple):
+    """A question, since when it is the one that is asked, and the last answers to it, in the order of the runs."""
+
+    question: tuple
+    since: float
+    answers: list[Future]
+
+
 def show_answers(chosen: dict[int, str], raw: Tensor, best: bool) -> None:
-    """A card for each run, given by its number and what it is called. The questions go out together, so that they wait
-    but once.
+    """A card for each run, given by its number and what it is called.
+
+    The questions go out together, so that they wait but once. While the pen moves, a tick does not ask again: the next
+    movement would have to wait for it.
     """
-    asked = [ask(number, raw, best) for number in chosen]
-    for place, (called, answer) in enumerate(zip(chosen.values(), asked, strict=True)):
+    runs, now, asked = known(chosen), time.monotonic(), remember("answers/asked", None)
+    question = ([(run.number, run.status) for run in runs], best, raw.tolist())
+    since = asked.since if asked and asked.question == question else now
+    if since == now or now - since > PEN_RESTS or not any(run.active for run in runs):
+        asked = Asked(question, since, [ask(number, raw, best) for number in chosen])
+        keep("answers/asked", asked)
+    for place, (called, answer) in enumerate(zip(chosen.values(), asked.answers, strict=True)):
         if place % 2 == 0:  # a row for two, so that their bars stand side by side whatever is above
             columns = st.columns(min(len(chosen), 2))
         with columns[place % 2]:

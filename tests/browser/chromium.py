@@ -5,11 +5,16 @@ then Playwright's download. A browser counts only when it starts: Ubuntu's /usr/
 stub that asks for a snap, and Playwright's may lack system libraries.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 NAMES = [
@@ -32,6 +37,20 @@ with sync_playwright() as playwright:
 def find() -> str | None:
     """Return the path of a Chromium that starts, or None."""
     return next(filter(starts, candidates()), None)
+
+
+@contextlib.contextmanager
+def launched() -> "Iterator[Browser]":
+    """A Chromium that runs. Raises RuntimeError when there is none."""
+    from playwright.sync_api import sync_playwright
+
+    path = find()
+    if path is None:
+        raise RuntimeError(f"there is no Chromium: {sys.executable} tests/browser/chromium.py installs one")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 def candidates() -> Iterator[str]:
