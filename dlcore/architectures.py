@@ -233,8 +233,17 @@ class Layer:
     parameters: int
 
 
+def size(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> int:
+    """How many parameters a network has; nothing is allocated."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in architecture.build(shape, outputs).parameters())
+
+
 def layers(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> list[Layer]:
-    """What a network is made of, in the order in which data passes; nothing is allocated or computed."""
+    """What a network is made of, in the order in which data passes; nothing is allocated or computed.
+
+    The first call imports PyTorch's compiler, which takes seconds, as a process's first optimizer does.
+    """
     found: list[Layer] = []
 
     def note(module, _, output):

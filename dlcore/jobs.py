@@ -377,6 +377,13 @@ class DivergenceError(ArithmeticError):
         )
 
 
+def prepare() -> None:
+    """Import what the first run of a process needs. It takes seconds, and would hold up all on the training thread."""
+    import sklearn.metrics  # noqa: F401 - for the first evaluation
+
+    torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports PyTorch's compiler
+
+
 def steered(record: Record, changes: Mapping[str, Any]) -> Recipe:
     """The recipe of a run that has begun, with changes. Raises SettingsError with every problem in words."""
     recipe = steer(record.recipe, changes)
@@ -616,8 +623,7 @@ class Conductor:
             job._kept.set()
 
     def _load(self, jobs: Sequence[Job]) -> None:
-        import sklearn.metrics  # noqa: F401 - slow; on the training thread it would stall the first evaluation
-
+        prepare()
         for job in jobs:
             try:
                 data = load(

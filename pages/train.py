@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from dlcore.architectures import layers
+from dlcore.architectures import layers, size
 from dlcore.fit import fit, visible
 from dlcore.jobs import Job, branch_problems
 from dlcore.metrics import confusion, per_class
@@ -202,12 +202,12 @@ def class_scores(jobs: list[Job]) -> None:
 
 
 def network(recipe: Recipe) -> None:
-    """The layers, with their output shapes and parameter counts."""
-    found = layers(recipe.model, recipe.data.shape, recipe.outputs)
-    total = sum(layer.parameters for layer in found)
-    with st.expander(f"Network: {len(found)} layers, {total:,} parameters", key="network"):
-        rows = [(layer.name, " × ".join(map(str, layer.output)), f"{layer.parameters:,}") for layer in found]
-        st.html(table(["layer", "output", "parameters"], rows))
+    """The layers, with their output shapes and parameter counts, once someone wants to see them."""
+    made_of = recipe.model, recipe.data.shape, recipe.outputs
+    with st.expander(f"Network: {size(*made_of):,} parameters", key="network", on_change="rerun") as network:
+        if network.open:
+            rows = [(one.name, " × ".join(map(str, one.output)), f"{one.parameters:,}") for one in layers(*made_of)]
+            st.html(table(["layer", "output", "parameters"], rows))
 
 
 def branch_note(chosen: Draft) -> None:

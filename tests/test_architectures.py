@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dlcore.activations import Activation, Tanh
-from dlcore.architectures import CNN, MLP, Architecture, LeNet, Linear, Recurrent, initialise, layers
+from dlcore.architectures import CNN, MLP, Architecture, LeNet, Linear, Recurrent, initialise, layers, size
 from dlcore.datasets import Cifar10, Data, DataError, Mnist5k, Moons
 from dlcore.settings import choices
 
@@ -61,6 +61,7 @@ def test_the_table_of_layers_counts_the_real_networks_weights(architecture, data
     with torch.device("meta"):
         real = architecture.build(data.shape, 7)
     assert sum(layer.parameters for layer in found) == sum(parameter.numel() for parameter in real.parameters())
+    assert size(architecture, data.shape, 7) == sum(layer.parameters for layer in found)
     assert found[-1].output == (7,)
 
 

@@ -7,6 +7,7 @@ them all.
 import contextlib
 import copy
 import sys
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dlcore.checkpoints import CheckpointError, network
 from dlcore.checkpoints import read as read_checkpoint
-from dlcore.jobs import Conductor, Job
+from dlcore.jobs import Conductor, Job, prepare
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.records import Record, Stored, branch_name
@@ -42,6 +43,12 @@ def conductor() -> Conductor:
     runs = store()
     at_once = runs.setting("at_once", AT_ONCE) if runs else AT_ONCE
     return Conductor(store=runs if runs and runs.writable else None, at_once=at_once)
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> None:
+    """Make ready for the first run, while the person looks at the first page."""
+    threading.Thread(target=prepare, name="warming up", daemon=True).start()
 
 
 @st.cache_resource(show_spinner=False)

@@ -61,6 +61,19 @@ def test_the_page_can_be_the_first_that_a_server_is_asked_for(page: Page, server
     reaches(page, "ready")
 
 
+def test_the_networks_layers_are_listed_when_someone_wants_to_see_them(page: Page, server: str):
+    open_train(page, server)
+    choose_recipe(page, "mnist-cnn", 1)
+    network = page.locator(".st-key-network")
+    expect(network.get_by_text("Network: 421,642 parameters")).to_be_visible()
+    expect(network.locator("tr")).to_have_count(0)
+    network.locator("summary").click()
+    expect(network.get_by_role("cell", name="64 × 14 × 14").first).to_be_visible()
+    expect(network.get_by_role("cell", name="18,496")).to_be_visible()
+    network.locator("summary").click()
+    expect(network.get_by_role("cell", name="18,496")).to_be_hidden()
+
+
 def test_a_run_streams_from_start_to_its_csv(page: Page, server: str, tmp_path: Path):
     train(page, server, epochs=3, pace="20 steps/s")
     reaches(page, "training")
