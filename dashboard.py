@@ -4,13 +4,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.parts.live_chart import load_plotly
+from pages.parts.early import early
 
 st.html(Path(__file__).parent / "pages" / "parts" / "style.css")
-load_plotly()  # takes the browser as long as it takes Python to import torch, which the next line does
-
-from pages.parts.frame import frame  # noqa: E402
-from pages.parts.session import warm_up  # noqa: E402
+with early():
+    from pages.parts.frame import frame
+    from pages.parts.session import warm_up
 
 frame().run()
 warm_up()

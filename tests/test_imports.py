@@ -118,6 +118,12 @@ def test_pages_share_through_parts_and_never_import_each_other(file):
         assert any(name.startswith("pages.parts") for name in others)
 
 
+def test_what_the_browser_loads_early_does_not_wait_for_torch():
+    program = "import sys, pages.parts.early; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
 @pytest.mark.parametrize("file", INTERFACE, ids=short)
 def test_only_the_session_touches_what_streamlit_keeps(file):
     if name_of(file) == "pages.parts.session":
@@ -141,12 +147,13 @@ def test_the_engine_starts_without_what_only_some_choices_need():
 def test_the_first_page_is_there_without_what_only_some_pages_need(tmp_path):
     late = ["torchvision", "torch._dynamo", "sklearn", "scipy", "pandas", "pyarrow", "mlxtend", "pooch"]
     program = f"""
-import sys
-from pages.parts import session
+import sys, threading
+threading.Timer.start = lambda timer: None  # what comes after the page
 from streamlit.testing.v1 import AppTest
-session.prepare = lambda: None  # what comes after it
+assert "torch" not in sys.modules
 page = AppTest.from_file({str(ROOT / "dashboard.py")!r}, default_timeout=120).run()
 assert not page.exception and any(button.label == "Start" for button in page.button)
+assert "early" not in [widget.label for widget in (*page.selectbox, *page.button, *page.slider)]
 print([name for name in {late} if name in sys.modules])
 """
     environment = os.environ | {"DLCORE_RUNS": str(tmp_path)}

@@ -6,7 +6,6 @@ them all.
 
 import contextlib
 import copy
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -30,7 +29,7 @@ from dlcore.training import Run
 
 CHANGED = " (changed)"
 UNDER_WAY = 1  # second that an address may take to the browser
-SWITCH = 0.0005  # seconds that a page may hold up what trains, each time; Python's own 5 ms are as long as many steps
+WARM_UP = 3  # seconds after the first page
 AT_ONCE = 2  # runs, or races, under way at a time, unless the person says otherwise
 REMEMBERED = 32  # stored runs whose histories stay in memory
 MOST_SELECTED = 8  # runs side by side: as many as there are colours
@@ -39,7 +38,6 @@ MOST_SELECTED = 8  # runs side by side: as many as there are colours
 @st.cache_resource(show_spinner=False)
 def conductor() -> Conductor:
     """The one that trains, for all tabs."""
-    sys.setswitchinterval(SWITCH)
     runs = store()
     at_once = runs.setting("at_once", AT_ONCE) if runs else AT_ONCE
     return Conductor(store=runs if runs and runs.writable else None, at_once=at_once)
@@ -47,8 +45,10 @@ def conductor() -> Conductor:
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> None:
-    """Make ready for the first run, while the person looks at the first page."""
-    threading.Thread(target=prepare, name="warming up", daemon=True).start()
+    """Make ready for the first run, while the person looks at the first page and the browser is done with it."""
+    later = threading.Timer(WARM_UP, prepare)
+    later.daemon = True
+    later.start()
 
 
 @st.cache_resource(show_spinner=False)
