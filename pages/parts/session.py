@@ -29,7 +29,7 @@ from dlcore.training import Run
 
 CHANGED = " (changed)"
 UNDER_WAY = 1  # second that an address may take to the browser
-WARM_UP = 3  # seconds after the first page
+WARM_UP = 10  # seconds after the first page: whoever starts or looks around at once is not held up
 AT_ONCE = 2  # runs, or races, under way at a time, unless the person says otherwise
 REMEMBERED = 32  # stored runs whose histories stay in memory
 MOST_SELECTED = 8  # runs side by side: as many as there are colours
@@ -45,7 +45,7 @@ def conductor() -> Conductor:
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> None:
-    """Make ready for the first run, while the person looks at the first page and the browser is done with it."""
+    """Make ready for the first run, while the person looks at the first page."""
     later = threading.Timer(WARM_UP, prepare)
     later.daemon = True
     later.start()
