@@ -4,6 +4,7 @@ Pictures are (N, C, H, W) float32, normalised by the training pictures' mean and
 float32 as they are. Targets are (N,) int64 class numbers, or (N, 1) float32 for regression.
 """
 
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -124,7 +125,21 @@ def of_pictures(*parts: Pictures) -> Dataset:
     splits = [FiledSplit(part.pictures, part.places, part.targets[part.places], mean, std) for part in parts]
     if sum(len(split) for split in splits) * 4 * parts[0].pictures[0].size <= RESIDENT:
         splits = [Split(*split[:]) for split in splits]
+    else:
+        for part in parts:
+            _expect_any_order(part.pictures)
     return Dataset(*splits, mean=mean, std=std)
+
+
+def _expect_any_order(pictures: np.ndarray) -> None:
+    """Pictures of a mapped file are no longer read one after the other: each without those around it, which the system
+    would read along, and a batch would take fifty times as long.
+    """
+    source = pictures
+    while isinstance(source, np.ndarray):
+        source = source.base
+    if isinstance(source, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):  # Windows has no such advice
+        source.madvise(mmap.MADV_RANDOM)
 
 
 def _mean_and_std(part: Pictures) -> Sequence[Tensor]:

@@ -3,15 +3,17 @@ import hashlib
 import http.server
 import os
 import pickle
+import re
 import struct
 import tarfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from dlcore import datasets
+from dlcore import datasets, splits
 from dlcore.datasets import (
     Cifar10,
     Circles,
@@ -61,7 +63,7 @@ def offline(monkeypatch):
     monkeypatch.setattr(requests, "get", refuse)
 
 
-def splits(found):
+def parts(found):
     return found.train, found.validation, found.test
 
 
@@ -134,7 +136,7 @@ def test_a_set_has_the_shapes_and_types_that_it_promises(kind):
     data = HERE[kind]()
     found = load(data)
     assert len(found.train) == data.train_size
-    for split in splits(found):
+    for split in parts(found):
         assert split.inputs.shape == (len(split), *data.shape)
         assert split.inputs.dtype == torch.float32
         assert torch.isfinite(split.inputs).all()
@@ -152,7 +154,7 @@ def test_a_set_has_the_shapes_and_types_that_it_promises(kind):
 
 @pytest.mark.parametrize("kind", HERE)
 def test_training_validation_and_test_share_no_sample(kind):
-    train, validation, test = (rows(split) for split in splits(load(HERE[kind]())))
+    train, validation, test = (rows(split) for split in parts(load(HERE[kind]())))
     assert not train & validation
     assert not train & test
     assert not validation & test
@@ -161,7 +163,7 @@ def test_training_validation_and_test_share_no_sample(kind):
 @pytest.mark.parametrize("kind", [kind for kind, cls in HERE.items() if "split_seed" in cls.model_fields])
 def test_the_split_follows_from_its_seed(kind):
     first, again, other = (HERE[kind](split_seed=seed).load(lambda share: None) for seed in (1, 1, 2))
-    for one, two, three in zip(splits(first), splits(again), splits(other), strict=True):
+    for one, two, three in zip(parts(first), parts(again), parts(other), strict=True):
         assert torch.equal(one.inputs, two.inputs)
         assert torch.equal(one.targets, two.targets)
         assert not torch.equal(one.inputs, three.inputs)
@@ -177,8 +179,8 @@ def test_loading_leaves_the_random_state_of_the_process_alone(kind):
 
 def test_the_5000_digits_are_500_of_each_and_every_split_has_its_share():
     found = load(Mnist5k())
-    assert [len(split) for split in splits(found)] == [4000, 500, 500]
-    for split, share in zip(splits(found), (400, 50, 50), strict=True):
+    assert [len(split) for split in parts(found)] == [4000, 500, 500]
+    for split, share in zip(parts(found), (400, 50, 50), strict=True):
         assert split.targets.bincount().tolist() == [share] * 10
 
 
@@ -187,9 +189,9 @@ def test_the_5000_digits_are_500_of_each_and_every_split_has_its_share():
 def test_a_toy_set_has_the_samples_asked_for_with_the_same_share_of_classes_in_each_split(cls, samples):
     data = cls(samples=samples)
     found = data.load(lambda share: None)
-    assert sum(map(len, splits(found))) == samples
-    assert [len(split) for split in splits(found)] == [data.train_size, samples // 5, samples // 5]
-    shares = [split.targets.float().mean().item() for split in splits(found)]
+    assert sum(map(len, parts(found))) == samples
+    assert [len(split) for split in parts(found)] == [data.train_size, samples // 5, samples // 5]
+    shares = [split.targets.float().mean().item() for split in parts(found)]
     assert max(shares) - min(shares) <= 1 / (samples // 5) + 1e-6
 
 
@@ -198,7 +200,7 @@ def test_pictures_are_normalised_by_the_training_pictures_alone():
     assert found.train.inputs.double().mean().item() == pytest.approx(0, abs=1e-4)
     assert found.train.inputs.double().std().item() == pytest.approx(1, abs=1e-4)
     assert found.validation.inputs.double().mean().item() != pytest.approx(0, abs=1e-4)
-    for split in splits(found):
+    for split in parts(found):
         raw = split.inputs * found.std + found.mean
         assert raw.min() >= -1e-5
         assert raw.max() <= 1 + 1e-5
@@ -241,7 +243,7 @@ def test_noise_pushes_points_apart(cls):
 def test_four_points_follow_their_rule_in_every_split():
     line, exam = load(Line()), load(PassFail())
     assert line.train.inputs.flatten().tolist() == [1, 2, 3, 4]
-    for split in splits(line):
+    for split in parts(line):
         assert torch.equal(split.targets, 2 * split.inputs)
     assert exam.train.targets.tolist() == [0, 0, 1, 1]
 
@@ -332,7 +334,7 @@ def test_data_are_kept_where_dlcore_data_says_and_in_data_otherwise(monkeypatch,
 
 
 def check_pictures(found, shape):
-    for split in splits(found):
+    for split in parts(found):
         assert split.inputs.shape == (len(split), *shape)
         assert split.inputs.dtype == torch.float32
         assert split.targets.dtype == torch.int64
@@ -346,12 +348,27 @@ def check_pictures(found, shape):
 def test_mnist_on_disk_is_read_as_it_was_written(root, offline, cls):
     write_mnist(root, cls.folder)
     found = load(cls())
-    assert [len(split) for split in splits(found)] == [54, 6, 20]
+    assert [len(split) for split in parts(found)] == [54, 6, 20]
     check_pictures(found, (1, 28, 28))
     written = np.frombuffer(mnist_files()["t10k-images-idx3-ubyte"][16:], dtype=np.uint8).reshape(20, 1, 28, 28)
     raw = (found.test.inputs * found.std + found.mean) * 255
     np.testing.assert_allclose(raw.numpy(), written, atol=1e-3)
     assert found.test.targets.tolist() == [number % 10 for number in range(20)]
+
+
+def test_more_pictures_than_fit_into_memory_stay_in_their_file(root, offline, monkeypatch):
+    raw = write_mnist(root)
+    memory = Mnist().load(lambda share: None)
+    monkeypatch.setattr(splits, "RESIDENT", 0)
+    file = Mnist().load(lambda share: None)
+    for ours, theirs in zip(parts(file), parts(memory), strict=True):
+        assert all(map(torch.equal, ours[:], theirs[:]))
+        assert isinstance(ours.pictures, np.memmap)
+    maps = Path("/proc/self/smaps")
+    if maps.exists():  # Linux says what it was advised
+        flags = re.findall(rf"{raw}/(\S+images\S+)\n(?:\S+: .*\n)*?VmFlags: (.*)", maps.read_text())
+        assert {name for name, _ in flags} == {name for name in MNIST_FILES if "images" in name}
+        assert all("rr" in found.split() for _, found in flags)
 
 
 @pytest.mark.parametrize(
@@ -362,7 +379,7 @@ def test_mnist_on_disk_is_read_as_it_was_written(root, offline, cls):
 def test_cifar_on_disk_is_read_as_it_was_written(root, offline, keys, protocol):
     write_cifar(root, keys, protocol)
     found = load(Cifar10())
-    assert [len(split) for split in splits(found)] == [45, 5, 10]
+    assert [len(split) for split in parts(found)] == [45, 5, 10]
     check_pictures(found, (3, 32, 32))
     written = cifar_batches(str)["test_batch"]["data"].reshape(10, 3, 32, 32)
     raw = (found.test.inputs * found.std + found.mean) * 255
@@ -534,7 +551,7 @@ def test_mnist_is_fetched_once_and_its_progress_reported(root, server, monkeypat
     serve_mnist(server, monkeypatch)
     heard = []
     found = load(Mnist(), report=heard.append)
-    assert [len(split) for split in splits(found)] == [54, 6, 20]
+    assert [len(split) for split in parts(found)] == [54, 6, 20]
     check_pictures(found, (1, 28, 28))
     assert heard == sorted(heard)
     assert set(heard) >= {0.25, 0.5, 0.75, 1.0}
