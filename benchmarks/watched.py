@@ -17,8 +17,8 @@ from dlcore.store import Store
 from tests.browser.chromium import launched
 
 NAMES = ("simplenet", "mnist-cnn")
-ROUNDS, SECONDS = 5, 5.0
-REST = 2.0  # seconds in which the runs' numbers of the arm before leave the store, and a page comes to rest
+ROUNDS, SECONDS = 7, 10.0
+REST = 5.0  # seconds in which the runs' numbers of the arm before leave the store, and a page comes to rest
 
 
 def run() -> None:
