@@ -18,18 +18,16 @@ def early() -> Iterator[None]:
     """Whatever takes long happens within."""
     sys.setswitchinterval(SWITCH)  # files are served while Python imports, and pages while it trains
     load_plotly()
-    if "torch" in sys.modules:
-        yield
-        return
-    place = st.empty()
-    with place.container():
-        st.caption("Starting PyTorch …")
-        with st.container(height=1, border=False):  # nobody sees them, but the browser loads what they need
-            st.selectbox("early", [""], key="early/selectbox")
-            st.number_input("early", key="early/number")
-            st.slider("early", key="early/slider")
-            st.checkbox("early", key="early/checkbox")
-            st.button("early", key="early/button")
-            st.progress(0.0)
+    place = st.empty()  # always there, or all that follows would change places when the page runs again
+    if "torch" not in sys.modules:
+        with place.container():
+            st.caption("Starting PyTorch …")
+            with st.container(height=1, border=False):  # nobody sees them, but the browser loads what they need
+                st.selectbox("early", [""], key="early/selectbox")
+                st.number_input("early", key="early/number")
+                st.slider("early", key="early/slider")
+                st.checkbox("early", key="early/checkbox")
+                st.button("early", key="early/button")
+                st.progress(0.0)
     yield
     place.empty()
