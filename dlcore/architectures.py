@@ -233,14 +233,22 @@ class Layer:
     parameters: int
 
 
-def size(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> int:
-    """How many parameters a network has; nothing is allocated."""
+def skeleton(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """A network without weights: nothing is allocated and no random number is drawn, so any thread may build one.
+
+    Weights are put in by `load_state_dict(..., assign=True)`.
+    """
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in architecture.build(shape, outputs).parameters())
+        return architecture.build(shape, outputs)
+
+
+def size(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> int:
+    """How many parameters a network has."""
+    return sum(parameter.numel() for parameter in skeleton(architecture, shape, outputs).parameters())
 
 
 def layers(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> list[Layer]:
-    """What a network is made of, in the order in which data passes; nothing is allocated or computed.
+    """What a network is made of, in the order in which data passes; nothing is computed.
 
     The first call imports PyTorch's compiler, which takes seconds, as a process's first optimizer does.
     """
@@ -251,13 +259,13 @@ def layers(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> 
         size = sum(parameter.numel() for parameter in module.parameters())
         found.append(Layer(type(module).__name__, tuple(output.shape[1:]), size))
 
-    with torch.device("meta"), torch.no_grad():
-        model = architecture.build(shape, outputs).eval()
-        for module in model.modules():
-            silent = isinstance(module, nn.Dropout) and module.p == 0
-            if not list(module.children()) and not silent:
-                module.register_forward_hook(note)
-        model(torch.zeros(1, *shape))
+    model = skeleton(architecture, shape, outputs).eval()
+    for module in model.modules():
+        silent = isinstance(module, nn.Dropout) and module.p == 0
+        if not list(module.children()) and not silent:
+            module.register_forward_hook(note)
+    with torch.no_grad():
+        model(torch.zeros(1, *shape, device="meta"))
     return found
 
 

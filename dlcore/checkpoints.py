@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlcore.architectures import skeleton
 from dlcore.randomness import RandomState
 from dlcore.recipe import Recipe
 from dlcore.splits import Dataset, Split
@@ -121,8 +122,7 @@ def fits(parent: Recipe, recipe: Recipe) -> bool:
 
 
 def _shapes(recipe: Recipe) -> dict[str, torch.Size]:
-    with torch.device("meta"):  # nothing is allocated
-        weights = recipe.model.build(recipe.data.shape, recipe.outputs).state_dict()
+    weights = skeleton(recipe.model, recipe.data.shape, recipe.outputs).state_dict()
     return {name: value.shape for name, value in weights.items()}
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dlcore.activations import Activation, Tanh
-from dlcore.architectures import CNN, MLP, Architecture, LeNet, Linear, Recurrent, initialise, layers, size
+from dlcore.architectures import CNN, MLP, Architecture, LeNet, Linear, Recurrent, initialise, layers, size, skeleton
 from dlcore.datasets import Cifar10, Data, DataError, Mnist5k, Moons
 from dlcore.settings import choices
 
@@ -82,10 +82,26 @@ def test_the_table_of_layers_has_the_sizes_that_one_can_count_by_hand():
     assert lstm.parameters == 4 * 128 * (28 + 128 + 2)
 
 
-def test_the_table_of_layers_draws_nothing_from_the_generator():
+@pytest.mark.parametrize("look", [skeleton, size, layers])
+@pytest.mark.parametrize("architecture", VARIANTS, ids=repr)
+def test_looking_at_a_network_draws_no_random_numbers_and_allocates_no_weights(architecture, look):
     before = torch.get_rng_state()
-    layers(CNN(), (1, 28, 28), 10)
+    look(architecture, (1, 28, 28), 10)
     assert torch.equal(torch.get_rng_state(), before)
+    tensors = skeleton(architecture, (1, 28, 28), 10).state_dict().values()
+    assert all(tensor.is_meta for tensor in tensors)
+
+
+@pytest.mark.parametrize(("architecture", "data"), SHAPED)
+def test_a_network_built_without_weights_answers_as_the_one_whose_weights_it_gets(architecture, data):
+    real = first_weights(architecture, shape=data.shape, outputs=7).train()
+    inputs = torch.rand(5, *data.shape, generator=torch.Generator().manual_seed(0))
+    real(inputs)  # moves what batch norm remembers away from where it begins
+    found = skeleton(architecture, data.shape, 7)
+    found.load_state_dict(real.state_dict(), assign=True)
+    assert not any(tensor.is_meta for tensor in [*found.parameters(), *found.buffers()])
+    with torch.no_grad():
+        assert torch.equal(found.eval()(inputs), real.eval()(inputs))
 
 
 @pytest.mark.parametrize("kind", ACTIVATIONS)
