@@ -103,9 +103,10 @@ def _lay_out(optimizer: torch.optim.Optimizer) -> None:
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], recipe: Recipe) -> None:
+def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], recipe: Recipe, assign: bool = False) -> None:
+    """Copy weights into a network; with `assign` they become its own. Raises CheckpointError when they do not fit."""
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(weights, assign=assign)
     except RuntimeError as error:
         raise CheckpointError(OTHER_NETWORK.format(recipe.model.kind)) from error
 
@@ -127,10 +128,10 @@ def _shapes(recipe: Recipe) -> dict[str, torch.Size]:
 
 
 def network(recipe: Recipe, checkpoint: Checkpoint) -> Run:
-    """A run that can be asked, on the CPU and without any samples. Raises CheckpointError."""
-    model = recipe.model.build(recipe.data.shape, recipe.outputs)
+    """A run that can be asked, on the CPU and without any samples; any thread may build one. Raises CheckpointError."""
+    model = skeleton(recipe.model, recipe.data.shape, recipe.outputs)
+    load_weights(model, checkpoint.model, recipe, assign=True)
     to_device(model, "cpu")
-    load_weights(model, checkpoint.model, recipe)
     none = Split(torch.empty(0), torch.empty(0))
     data = Dataset(none, none, none, mean=checkpoint.mean, std=checkpoint.std)
     return Run(recipe.model_copy(update={"device": "cpu"}), data, model, recipe.optimizer.build(model.parameters()))
