@@ -9,7 +9,7 @@ from pages.parts.early import early
 st.html(Path(__file__).parent / "pages" / "parts" / "style.css")
 with early():
     from pages.parts.frame import frame
-    from pages.parts.session import warm_up
+    from pages.parts.tending import tend
 
 frame().run()
-warm_up()
+tend()

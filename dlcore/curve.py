@@ -50,12 +50,13 @@ class Curve:
                     self._halve()
                 self._add_stretches()
 
-    def lowest(self) -> int:
-        """The place of the lowest finite value, the first of equals; of a curve without any, 0."""
+    def lowest(self, start: int = 0) -> int:
+        """The place of the lowest finite value from a place on, the first of equals; without any, that place."""
         with self._lock:
-            done = self._whole * self._length
-            places = np.append(self._lows[: self._whole], np.arange(done, self._count))
-            return int(places[_lowest(self._values[places])])
+            done, first = self._whole * self._length, -(-start // self._length)
+            before = np.arange(start, min(first * self._length, done))  # of the stretch within which it starts
+            places = np.concatenate([before, self._lows[first : self._whole], np.arange(max(done, start), self._count)])
+            return int(places[_lowest(self._values[places])]) if len(places) else start
 
     def means(self, points: int) -> tuple[np.ndarray, np.ndarray]:
         """The curve as at most `points` means of equal stretches, of which the last may be shorter: (how many values
@@ -65,14 +66,15 @@ class Curve:
             count, done = self._count, self._whole * self._length
             sums = self._sums[: self._whole].copy()
             if done < count:
-                sums = np.append(sums, self._values[done:count].sum(dtype=np.float64))
+                sums = np.append(sums, _sums(self._values[done:count]))
             length = self._length
         if not count:
             return np.array([], np.int64), sums
         each = -(-count // (length * points))
         starts = np.arange(0, len(sums), each)
         ends = np.append(starts[1:] * length, count)
-        return ends, np.add.reduceat(sums, starts) / np.diff(ends, prepend=0)
+        with np.errstate(invalid="ignore"):  # a stretch with both infinities has no mean, which is no reason to warn
+            return ends, np.add.reduceat(sums, starts) / np.diff(ends, prepend=0)
 
     def thin(self, points: int) -> tuple[np.ndarray, np.ndarray]:
         """At most `points` (but 4) values after their places, which count from 0: the lowest and the highest of every
@@ -101,18 +103,24 @@ class Curve:
         many = min((self._count - start) // self._length, STRETCHES - self._whole)
         new = self._values[start : start + many * self._length].reshape(many, self._length)
         starts, place = start + np.arange(many) * self._length, slice(self._whole, self._whole + many)
-        self._sums[place] = new.sum(1, dtype=np.float64)
+        self._sums[place] = _sums(new)
         self._lows[place], self._highs[place] = (starts + _lowest(sign * new) for sign in SIGNS)
         self._whole += many
 
     def _halve(self) -> None:
         """Make one stretch of every two."""
         half = STRETCHES // 2
-        self._sums[:half] = self._sums[0::2] + self._sums[1::2]
+        self._sums[:half] = _sums(self._sums.reshape(half, 2))
         for places, sign in zip((self._lows, self._highs), SIGNS, strict=True):
             pairs = places.reshape(half, 2).copy()
             places[:half] = pairs[np.arange(half), _lowest(sign * self._values[pairs])]
         self._whole, self._length = half, self._length * 2
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    """Along the last axis."""
+    with np.errstate(invalid="ignore"):  # of both infinities
+        return values.sum(-1, dtype=np.float64)
 
 
 def _lowest(values: np.ndarray) -> np.ndarray:

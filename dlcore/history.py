@@ -17,6 +17,7 @@ from torch import Tensor
 from dlcore.curve import Curve
 
 PENDING = 256  # losses that may wait to be read
+MEASURES = ("data.kind", "loss.kind")  # after these have changed, figures are measured by something else
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Change:
 
     step: int  # how many were done
     setting: str  # by dotted path, or "pace"
-    value: float | None
+    value: float | str | bool | None
 
 
 class Epochs(Sequence[Epoch]):
@@ -79,7 +80,8 @@ class History:
         self.columns = {field.name: Curve(dtype=np.float64) for field in fields(Epoch)}
         self.epochs = Epochs(self.columns)
         self.changes: list[Change] = list(changes)  # in the order of their steps, and then of their names
-        # The highest validation accuracy; the lowest loss decides ties, and alone in regression.
+        # The highest validation accuracy, of the epochs that can be compared with the last; the lowest loss decides
+        # ties, and alone in regression.
         self.best: Epoch | None = None
         self.first_bad_step: int | None = None  # from 1; whose loss was not a finite number
         self._losses, self.steps = Curve(), 0
@@ -91,7 +93,9 @@ class History:
         """Add steps and epochs that were measured elsewhere, or have been read."""
         self._losses.extend(losses)
         self.steps += len(losses)
-        self.best = max([self.best, *epochs] if self.best else epochs, key=_merit, default=None)  # the first of equals
+        comparable = [row for row in epochs if row.step > self.measured_since]
+        candidates = [self.best, *comparable] if self.best else comparable
+        self.best = max(candidates, key=_merit, default=None)  # the first of equals
         for name in reversed(self.columns):  # the epochs' numbers last: who finds one there finds all else
             values = [getattr(row, name) for row in epochs]
             self.columns[name].extend([math.nan if value is None else value for value in values])
@@ -112,6 +116,17 @@ class History:
         # A new list: others may be reading the old one.
         self.changes = sorted([*others, *new], key=lambda change: (change.step, change.setting))
 
+    @property
+    def measured_since(self) -> int:
+        """The step after which epochs were measured on the same data and by the same loss as the last."""
+        return max((change.step for change in self.changes if change.setting in MEASURES), default=0)
+
+    @property
+    def lowest_epoch(self) -> int:
+        """The epoch with the lowest validation loss, of those that can be compared with the last."""
+        first = int(np.searchsorted(self.columns["step"].values, self.measured_since, "right"))
+        return self.columns["val_loss"].lowest(first) + 1
+
     def until(self, step: int) -> "History":
         """What was measured in the first steps alone, with every change that was ever made."""
         return History(self.losses[:step], [row for row in self.epochs if row.step <= step], self.changes)
@@ -126,6 +141,12 @@ class History:
                     self.first_bad_step = len(self._losses) + 1 + int(np.argmin(np.isfinite(values)))
                 self._losses.extend(values)
                 del self._pending[: len(waiting)]
+
+    def give_up(self) -> None:
+        """Losses that wait and cannot be read any more, as after an error of their device, are no numbers."""
+        with self._lock:
+            self._losses.extend(np.full(len(self._pending), np.nan, np.float32))
+            self._pending.clear()
 
     @property
     def step_losses(self) -> Curve:

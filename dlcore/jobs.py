@@ -24,7 +24,7 @@ import torch
 
 from dlcore.checkpoints import Checkpoint, CheckpointError, capture, fits, restore
 from dlcore.datasets import DataError, load
-from dlcore.history import Epoch
+from dlcore.history import MEASURES, Epoch, History
 from dlcore.randomness import RandomState
 from dlcore.recipe import Recipe, steer
 from dlcore.records import PACE, Branch, Failure, Record, Status, checked_name
@@ -38,8 +38,10 @@ from dlcore.training import steer as steer_run
 Outcome = Literal["finished", "stopped", "failed", "interrupted"]
 TURN = 0.02  # seconds that a job trains before the next one has its turn
 CHECK = 0.2  # seconds between two looks for a loss that is not a number
+LATELY = 15  # such looks over which the speed is measured
+AT_HAND = 20  # runs or races that keep their networks when they are over, where no store has them
 
-_numbers = itertools.count(1)
+_numbers, _ends = itertools.count(1), itertools.count(1)
 
 
 class Job(Record):
@@ -56,6 +58,7 @@ class Job(Record):
         **known: Any,
     ):
         """`checkpoint`: where to begin; `known`: what a record knows of a run that goes on (`Record`)."""
+        self.resumed = "number" in known  # it goes on from where it was left, on its own
         super().__init__(known.pop("number", 0) or next(_numbers), name, recipe, race=race, **known)
         self.targets: np.ndarray | None = None  # of the validation split
         self.predicted: np.ndarray | None = None  # for the validation split, after the last whole epoch
@@ -70,6 +73,7 @@ class Job(Record):
 
         self._conductor = conductor
         self._outcome: Outcome | None = None
+        self._ended = 0  # when, in the order of all ends
         self._over, self._kept = threading.Event(), threading.Event()
         self._queued = self._paused = self._stopping = False
         self._steps_due = 0  # asked for one by one
@@ -79,6 +83,7 @@ class Job(Record):
         self._followed = 0  # changes of the history that are made
         self._checkpoint = checkpoint
         self._run: Run | None = None
+        self._used = 0.0  # seconds of the training thread that count when turns are given
         self._events: Iterator | None = None
         self._random: RandomState | None = None
         self._elapsed, self._since = 0.0, None  # a stopwatch that stands while paused
@@ -88,7 +93,8 @@ class Job(Record):
             self._elapsed, self._stepping = checkpoint.elapsed, checkpoint.stepping
             self._working, self._place = checkpoint.working, Place(checkpoint.epochs, checkpoint.place)
         self._captured = self._place  # where the last checkpoint was made
-        self._last_epoch = (self.history.steps, self._stepping)  # steps and seconds of stepping at its end
+        self._last_epoch = (self.history.steps, self._elapsed)  # steps and seconds at its end
+        self._lately = deque([self._last_epoch], LATELY)
         self._checked = 0.0
 
     @property
@@ -102,14 +108,26 @@ class Job(Record):
         return "training" if self._run else "preparing"
 
     @property
+    def steps_per_second(self) -> float:
+        """What a person gets: while it trains, over the last few seconds on the clock; then over all of them."""
+        since_steps, since = self._lately[0] if self.active else (0, 0.0)
+        seconds = self.elapsed - since
+        return (self.history.steps - since_steps) / seconds if seconds > 0 else 0.0
+
+    @property
+    def group(self) -> int:
+        """The same for all that race with each other, and for nobody else."""
+        return self.race or self.number
+
+    @property
     def ready(self) -> bool:
         """Whether there is a network to ask."""
         return self._run is not None
 
     @property
     def elapsed(self) -> float:
-        since = self._since
-        return self._elapsed + (time.monotonic() - since if since else 0.0)
+        with self._conductor.wakeup:  # between the two, the stopwatch may stop
+            return self._elapsed + (time.monotonic() - self._since if self._since else 0.0)
 
     @property
     def stepping(self) -> float:
@@ -128,7 +146,8 @@ class Job(Record):
 
     def step(self) -> None:
         """Take one training step and be paused; a step that ends an epoch evaluates it too."""
-        self._change(_paused=True, _steps_due=self._steps_due + 1)
+        with self._conductor.wakeup:
+            self._change(_paused=True, _steps_due=self._steps_due + 1)
 
     def stop(self) -> None:
         """End after the step in hand; what was learned is kept."""
@@ -136,8 +155,9 @@ class Job(Record):
 
     def set_pace(self, pace: float | None) -> None:
         """Steps a second at most, or None for full speed."""
-        noted = {PACE: pace} if self.ready and pace != self.pace else {}
-        self._change(pace=pace, _next_step=0.0, _steering=self._steering | noted)
+        with self._conductor.wakeup:
+            noted = {PACE: pace} if pace != self.pace else {}
+            self._change(pace=pace, _next_step=0.0, _steering=self._steering | noted)
 
     def steer(self, changes: Mapping[str, Any]) -> None:
         """Change settings before the next step, by dotted path (`recipe.steerable` names them); each change becomes
@@ -158,10 +178,10 @@ class Job(Record):
 
     def ask(self, function: Callable[[Run], Any]) -> Future:
         """Have `function(run)` called between two steps, in eval and inference mode and without touching the run's
-        random state; the same while training, paused or over. Raises RuntimeError when there is no network yet.
+        random state; the same while training, paused or over. Raises RuntimeError when there is no network.
         """
         if not self.ready:
-            raise RuntimeError(f"{self.name} has no network yet.")
+            raise RuntimeError(f"{self.name} has no network {'yet' if self.active else 'any more'}.")
         return self._conductor.ask(self, function)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -172,6 +192,8 @@ class Job(Record):
         with self._conductor.wakeup:
             if self.active:
                 vars(self).update(state)
+                if self._steering:
+                    self._conductor.steered.add(self)
                 self._watch()
                 self._conductor.wakeup.notify()
 
@@ -228,6 +250,8 @@ class Job(Record):
         return now if before else ""
 
     def _answer(self, function: Callable[[Run], Any]) -> Any:
+        if not self.ready:
+            raise RuntimeError(f"{self.name} has no network any more.")
         before = RandomState(self.recipe.device)
         self._run.model.eval()
         try:
@@ -238,19 +262,20 @@ class Job(Record):
 
     def _turn(self, interrupted: Callable[[], bool]) -> None:
         """Train for some milliseconds, with this run's own random state."""
-        end = time.monotonic() + TURN
+        start = time.monotonic()
         self._random.restore()
         try:
             while self._may_go_on():
                 self._follow_changes()
                 self._advance()
-                if interrupted() or time.monotonic() >= end:
+                if interrupted() or time.monotonic() >= start + TURN:
                     break
         except StopIteration:
             self._look()
             self._end("finished")
         finally:
             self._random.save()
+            self._used += time.monotonic() - start
         if time.monotonic() - self._checked > CHECK:
             self._look()
         if self.active and (reason := self.recipe.stop.out_of_time(self.elapsed)):
@@ -262,6 +287,12 @@ class Job(Record):
             if not self.active:
                 return
             changes, self._steering = self._steering, {}
+            begun = _epochs_begun(self)
+            if changes.get("epochs", begun) < begun:  # it went on since that was asked for
+                self.notices.append(
+                    f"Epoch {begun} had begun when the epochs were set to {changes['epochs']}: it is the last."
+                )
+                changes["epochs"] = begun
             self.history.change(changes)
             self.recipe = self.recipe_at(self.history.steps)
             if self._run:
@@ -296,9 +327,10 @@ class Job(Record):
             self._stepping += spent
             self.history.add_step(event.loss)
             self._place = Place(self._place.epochs, self._place.steps + 1)
-            if self._steps_due:
-                self._steps_due -= 1
-                self._evaluating = last
+            with self._conductor.wakeup:  # or a step that is asked for meanwhile would be lost
+                if self._steps_due:
+                    self._steps_due -= 1
+                    self._evaluating = last
             if self.pace:
                 self._next_step = max(self._next_step + 1 / self.pace, time.monotonic())
         elif isinstance(event, EpochEnd):
@@ -307,8 +339,8 @@ class Job(Record):
             self._evaluating = self._evaluating and event.epoch == self.recipe.epochs  # the last goes on to the end
 
     def _record(self, end: EpochEnd) -> None:
-        steps, stepping = self.history.steps - self._last_epoch[0], self._stepping - self._last_epoch[1]
-        self._last_epoch = (self.history.steps, self._stepping)
+        steps, elapsed = self.history.steps - self._last_epoch[0], self.elapsed - self._last_epoch[1]
+        self._last_epoch = (self.history.steps, self.elapsed)
         row = Epoch(
             epoch=end.epoch,
             step=self.history.steps,
@@ -318,7 +350,7 @@ class Job(Record):
             val_accuracy=end.validation.accuracy,
             lr=end.lr,
             seconds=self._working,
-            steps_per_second=steps / stepping if stepping else 0.0,
+            steps_per_second=steps / elapsed if elapsed else 0.0,
         )
         self.predicted = end.validation.predicted
         self.history.add_epoch(row)
@@ -347,23 +379,34 @@ class Job(Record):
     def _look(self) -> None:
         """Raise DivergenceError when a loss is not a number; reads the losses that wait."""
         self._checked = time.monotonic()
+        self._lately.append((self.history.steps, self.elapsed))
         self.history.settle()
         if self.history.first_bad_step is not None and self.recipe.stop.not_a_number:
             raise DivergenceError(self.history.first_bad_step, self._run.optimizer.param_groups[0]["lr"])
 
     def _end(self, outcome: Outcome, failure: Failure | None = None, reason: str = "") -> None:
+        """Whatever happens here, the run is over after it: what cannot be ended as it should has failed."""
         if not self.active:
             return
-        if self._events:
-            self._events.close()
-        self.history.settle()
-        # What a failed run held last is of no use; where another one stands is.
-        unsaved = self._run and self._place != self._captured and outcome != "failed"
-        place = self._capture() if unsaved and self._conductor.saver else None
+        place = None
+        try:
+            if self._events:
+                self._events.close()
+            self.history.settle()
+            # What a failed run held last is of no use; where another one stands is.
+            if self._run and self._place != self._captured and outcome != "failed" and self._conductor.saver:
+                place = self._capture()
+        except Exception as error:  # such as memory that is too small for a copy
+            self.history.give_up()
+            outcome, failure, reason = "failed", failure or failure_of(error), ""
         self.failure, self.reason, self._events = failure, reason, None
-        self._outcome = outcome
-        self._watch()
-        self._save(place, last=True)
+        with self._conductor.wakeup:
+            self._outcome, self._ended = outcome, next(_ends)
+            self._watch()
+        try:
+            self._save(place, last=True)
+        except Exception as error:  # nobody is left to tell but the page
+            self.trouble = f"Its end cannot be saved: {failure_of(error).text}"
         self._over.set()
 
 
@@ -377,6 +420,13 @@ class DivergenceError(ArithmeticError):
         )
 
 
+def failure_of(error: Exception) -> Failure:
+    if isinstance(error, DataError | DivergenceError | StoreError):  # sentences of our own
+        return Failure(str(error))
+    text = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+    return Failure(text, "".join(traceback.format_exception(error)))
+
+
 def prepare() -> None:
     """Import what the first run of a process needs. It takes seconds, and would hold up all on the training thread."""
     import sklearn.metrics  # noqa: F401 - for the first evaluation
@@ -387,11 +437,33 @@ def prepare() -> None:
 def steered(record: Record, changes: Mapping[str, Any]) -> Recipe:
     """The recipe of a run that has begun, with changes. Raises SettingsError with every problem in words."""
     recipe = steer(record.recipe, changes)
-    begun = max(record.epoch, len(record.history.epochs))
+    begun = _epochs_begun(record)
     if recipe.epochs < begun:
         told = f"epochs is {recipe.epochs}, but epoch {begun} has begun; the nearest is {begun}."
         raise SettingsError([Problem("epochs", told)])
     return recipe
+
+
+def _taken_over(parent: Record, step: int, recipe: Recipe) -> History:
+    """What a branch with this recipe has of its parent's history. Where it is measured by something else, that is a
+    change like any other: figures of before are shown, and not compared.
+    """
+    made = [change for change in parent.history.changes if change.step <= step]
+    before, measured = parent.recipe_at(step), {change.setting for change in made if change.step == step}
+    history = History(
+        parent.history.losses[:step],
+        [row for row in parent.history.epochs if row.step <= step],
+        [change for change in made if change.step < step],
+    )
+    for setting in MEASURES:
+        part = setting.removesuffix(".kind")
+        if getattr(before, part) != getattr(recipe, part) or setting in measured:
+            history.change({setting: getattr(recipe, part).kind})
+    return History(history.losses, history.epochs[:], history.changes)
+
+
+def _epochs_begun(record: Record) -> int:
+    return max(record.epoch, len(record.history.epochs))
 
 
 def branch_problems(parent: Recipe, epoch: int, recipe: Recipe) -> list[Problem]:
@@ -430,8 +502,10 @@ class Conductor:
         self.saver = Saver(store, self._saved) if store else None
         self.wakeup = threading.Condition()
         self._threads = threads or max(1, (os.cpu_count() or 1) // 2)
-        self._arrived: deque[tuple[Job, Dataset]] = deque()
+        self.steered: set[Job] = set()  # jobs with changes that are to be made
+        self._arrived: deque[tuple[Job, Dataset | Exception]] = deque()  # data, or why there are none
         self._questions: deque[tuple[Job, Callable, Future]] = deque()
+        self._served = 0.0  # seconds that the job has used which had the last turn
         self._thread: threading.Thread | None = None
         self._closing = False
 
@@ -462,9 +536,7 @@ class Conductor:
         except BaseException:
             self.store.release(number)
             raise
-        with self.wakeup:
-            if before:
-                self.jobs.remove(before)
+        self.forget(number)
         self._enqueue([job], paused)
         return job
 
@@ -480,8 +552,7 @@ class Conductor:
         checkpoint = self.store.checkpoint(number, epoch)
         if problems := branch_problems(parent.recipe_at(checkpoint.step), epoch, recipe):
             raise SettingsError(problems)
-        history = parent.history.until(checkpoint.step)
-        history.changes = [change for change in history.changes if change.step < checkpoint.step]
+        history = _taken_over(parent, checkpoint.step, recipe)
         branch = Branch(number, epoch, checkpoint.step)
         job = Job(self, checked_name(name), recipe, None, pace, checkpoint, history=history, branch=branch)
         self._enter([job], [checkpoint])  # at once: without it, the branch could not go on
@@ -566,7 +637,7 @@ class Conductor:
         history = stored.history.until(checkpoint.step if checkpoint else 0)
         pace = next((c.value for c in reversed(history.changes) if c.setting == PACE and c.step <= history.steps), None)
         known = {name: getattr(stored, name) for name in ("number", "branch", "created", "steps_per_epoch", "offset")}
-        job = Job(self, stored.name, stored.first_recipe, None, pace, checkpoint, history=history, **known)
+        job = Job(self, stored.name, stored.first_recipe, stored.race, pace, checkpoint, history=history, **known)
         job.notices = passed
         if changes:
             steered(job, changes)
@@ -601,13 +672,16 @@ class Conductor:
     def _admit(self) -> None:
         """Let those begin whose turn it is."""
         self.queue = [waiting for jobs in self.queue if (waiting := [job for job in jobs if job.active])]
-        under_way = {job.race or job.number for job in self.jobs if job.active and not job._queued}
+        under_way = {job.group for job in self.jobs if job.active and not job._queued}
         while self.queue and (self.at_once is None or len(under_way) < self.at_once):
             jobs = self.queue.pop(0)
-            under_way.add(jobs[0].race or jobs[0].number)
+            under_way.add(jobs[0].group)
             for job in jobs:
                 job._queued = False
-            threading.Thread(target=self._load, args=(jobs,), name="loading", daemon=True).start()
+            try:
+                threading.Thread(target=self._load, args=(jobs,), name="loading", daemon=True).start()
+            except RuntimeError as error:  # the system gives no more threads
+                self._arrived.extend((job, error) for job in jobs)
 
     def _store_or_tell(self) -> Store:
         if not self.store:
@@ -622,18 +696,34 @@ class Conductor:
         if done:
             job._kept.set()
 
+    def _let_go(self) -> None:
+        """Runs that are over and saved are answered from the store, but for the last one and the last race. Without a
+        store their numbers stay, and their networks go after a while.
+        """
+        under_way = {job.group for job in self.jobs if job.active}
+        over = sorted((job for job in self.jobs if job.group not in under_way), key=lambda job: job._ended)
+        if self.store:
+            at_hand = set({job.race is None: job.group for job in over}.values())
+            gone = {job for job in over if job.group not in at_hand and job._kept.is_set()}
+            with self.wakeup:
+                self.jobs = [job for job in self.jobs if job not in gone]
+        else:
+            at_hand = list(dict.fromkeys(job.group for job in reversed(over)))[:AT_HAND]
+            for job in over:
+                if job.group not in at_hand:
+                    job._run = job.best = None
+
     def _load(self, jobs: Sequence[Job]) -> None:
-        prepare()
         for job in jobs:
             try:
-                data = load(
+                prepare()
+                found = load(
                     job.recipe.data, job.recipe.device, lambda share, job=job: vars(job).update(downloaded=share)
                 )
             except Exception as error:  # one job's data are no other's concern; the page shows why
-                self._fail(job, error)
-                continue
+                found = error
             with self.wakeup:
-                self._arrived.append((job, data))
+                self._arrived.append((job, found))
                 self.wakeup.notify()
 
     def _work(self) -> None:
@@ -643,19 +733,22 @@ class Conductor:
                 self.wakeup.wait_for(self._has_work, self._idle())
             while self._arrived:
                 job, data = self._arrived.popleft()
-                if job.active:  # not stopped while its data were on their way
+                if isinstance(data, Exception):
+                    job._end("failed", failure_of(data))
+                elif job.active:  # not stopped while its data were on their way
                     self._guarded(job, job._begin, data)
-            for job in self.jobs:
-                if job._steering and job.active:
-                    self._guarded(job, job._take_changes)
+            while self.steered:
+                job = self.steered.pop()
+                self._guarded(job, job._take_changes)
             while self._questions:
                 job, function, future = self._questions.popleft()
                 _settle(future, job._answer, function)
-            for job in self._runnable():
+            if job := self._next():
                 self._guarded(job, job._turn, self._interrupted)
             for job in self.jobs:
                 if job._stopping:
                     job._end("stopped")
+            self._let_go()
             if self.queue:
                 with self.wakeup:
                     self._admit()
@@ -664,23 +757,23 @@ class Conductor:
         try:
             function(*arguments)
         except Exception as error:  # a failure is the job's own; it is kept, shown, and stops no other job
-            self._fail(job, error)
+            job._end("failed", failure_of(error))
 
-    def _fail(self, job: Job, error: Exception) -> None:
-        told = isinstance(error, DataError | DivergenceError | StoreError)  # sentences of our own
-        text = str(error) if told else f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
-        with self.wakeup:
-            job._end("failed", Failure(text, "" if told else "".join(traceback.format_exception(error))))
-            self._admit()
-            self.wakeup.notify()
+    def _next(self) -> Job | None:
+        """Whose turn it is: the one that has had the least of the thread's time."""
+        runnable = self._runnable()
+        for job in runnable:  # who comes, or comes back from a pause, makes up for nothing
+            job._used = max(job._used, self._served)
+        job = min(runnable, key=lambda job: job._used, default=None)
+        self._served = job._used if job else self._served
+        return job
 
     def _has_work(self) -> bool:
         stopping = any(job._stopping and job.active for job in self.jobs)
         return bool(self._closing or stopping or self._interrupted() or self._runnable())
 
     def _interrupted(self) -> bool:
-        steering = any(job._steering and job.active for job in self.jobs)
-        return bool(self._questions or self._arrived or steering)
+        return bool(self._questions or self._arrived or self.steered)
 
     def _idle(self) -> float | None:
         """Seconds until a paced job may go on; None when only a change can bring work."""
@@ -700,5 +793,5 @@ def _settle(future: Future, function: Callable, *arguments: Any) -> None:
     if future.set_running_or_notify_cancel():
         try:
             future.set_result(function(*arguments))
-        except Exception as error:
+        except BaseException as error:  # it is the asker's, and must not end the thread that trains
             future.set_exception(error)

@@ -100,8 +100,8 @@ class Record:
 
     @property
     def steps_per_second(self) -> float:
-        """Training steps over the time spent training them; evaluation, pauses and other jobs left out."""
-        return self.history.steps / self.stepping if self.stepping else 0.0
+        """What a person gets: steps over the time on the clock, in which it also evaluates and waits for others."""
+        return self.history.steps / self.elapsed if self.elapsed else 0.0
 
 
 @dataclass(eq=False, kw_only=True)

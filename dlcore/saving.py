@@ -70,11 +70,19 @@ class Saver:
                 if time.monotonic() >= all_due or self._closing:
                     due, all_due = set(self._followed), time.monotonic() + EVERY
             for run in sorted(due, key=lambda run: run.number):
-                self._save(run)
+                self._try(run)
             with self._wakeup:
                 self._wakeup.wait_for(lambda: self._closing, GAP)
         for run in list(self._followed):
+            self._try(run)
+
+    def _try(self, run: Record) -> None:
+        try:
             self._save(run)
+        except StoreError as error:
+            self._report(run, 0, str(error), False)
+        except Exception as error:  # nobody else would hear of it, and other runs still want to be saved
+            self._report(run, 0, f"It cannot be saved: {type(error).__name__}: {error}", False)
 
     def _save(self, run: Record) -> None:
         with self._wakeup:
@@ -82,14 +90,7 @@ class Saver:
                 return
             over, waiting = run in self._ended, self._followed[run][:]
         epochs = len(run.history.epochs)
-        try:
-            self._store.save(run, waiting)
-        except StoreError as error:
-            self._report(run, 0, str(error), False)
-            return
-        except Exception as error:  # nobody else would hear of it, and other runs still want to be saved
-            self._report(run, 0, f"It cannot be saved: {type(error).__name__}: {error}", False)
-            return
+        self._store.save(run, waiting)
         with self._wakeup:
             self._followed[run] = [one for one in self._followed[run] if one not in waiting]
             done = over and not self._followed[run]
@@ -97,5 +98,6 @@ class Saver:
                 del self._followed[run]
                 self._ended.discard(run)
                 self._latest.pop(run, None)
-                self._store.release(run.number)
+        if done:
+            self._store.release(run.number)
         self._report(run, epochs, "", done)

@@ -49,9 +49,8 @@ class Stopping(Settings):
         last = history.epochs[-1]
         if self.accuracy and (last.val_accuracy or 0) >= self.accuracy:
             return f"validation accuracy reached {last.val_accuracy:.2%}, the target was {self.accuracy:.2%}"
-        lowest = history.columns["val_loss"].lowest() + 1
-        if self.patience and last.epoch - lowest >= self.patience:
-            return f"validation loss has not fallen since epoch {lowest}"
+        if self.patience and last.epoch - history.lowest_epoch >= self.patience:
+            return f"validation loss has not fallen since epoch {history.lowest_epoch}"
         return ""
 
     def out_of_time(self, seconds: float) -> str:

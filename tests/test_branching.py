@@ -10,6 +10,7 @@ from dlcore.checkpoints import restore
 from dlcore.datasets import Mnist5k, Moons, load
 from dlcore.history import Change
 from dlcore.jobs import Conductor, branch_problems
+from dlcore.losses import CrossEntropy, Huber, MeanSquaredError
 from dlcore.optimizers import SGD, Adam
 from dlcore.records import Branch
 from dlcore.schedules import Cosine
@@ -353,3 +354,61 @@ def test_weights_do_not_move_between_parent_and_branch(conductor, parent):
         assert all(torch.equal(value, before.model[name]) for name, value in one.model.items())
         for number, state in before.optimizer["state"].items():
             assert all(torch.equal(value, one.optimizer["state"][number][name]) for name, value in state.items())
+
+
+# What is measured by something else
+
+
+SQUARED = changed(DROPPING, loss=MeanSquaredError(), optimizer=Adam(lr=0.02))
+MEASURED_ELSE = {
+    "another loss": {"loss": CrossEntropy()},
+    "the same loss with another setting": {"loss": Huber(delta=0.5)},
+    "other data": {"data": Moons(samples=200, noise=0.4)},
+}
+
+
+@pytest.mark.parametrize("fields", MEASURED_ELSE.values(), ids=MEASURED_ELSE)
+def test_a_branch_that_is_measured_by_something_else_is_not_measured_against_its_parent(conductor, fields):
+    first = changed(SQUARED, loss=Huber() if "delta" in str(fields) else SQUARED.loss)
+    parent = conductor.submit("parent", first)
+    finish(parent)
+    assert parent._kept.wait(LONG)
+    recipe = changed(first, epochs=12, stop=Stopping(patience=4), **fields)
+    job = branched(conductor, parent, 3, recipe)
+    own = job.history.epochs[3:]
+    assert job.history.best == max(own, key=lambda row: (row.val_accuracy, -row.val_loss))
+    losses = [row.val_loss for row in own]
+    ends = next((n for n in range(4, len(losses)) if min(losses[n - 4 : n + 1]) == losses[n - 4] == min(losses)), None)
+    assert len(own) == (ends + 1 if ends else 9)  # patience looks at its own losses alone
+    (change,) = job.history.changes
+    assert (change.step, change.setting.partition(".")[0]) == (3 * PER_EPOCH, next(iter(fields)))
+    again = stored(conductor.store.root, job.number)
+    assert (again.history.best, again.recipe) == (job.history.best, recipe)
+    assert (again.history.changes, again.history.lowest_epoch) == (job.history.changes, 4 + int(np.argmin(losses)))
+
+
+def test_a_branch_that_is_measured_alike_goes_on_comparing(conductor, parent):
+    job = branched(conductor, parent, 3, changed(DROPPING, optimizer=SGD(lr=1e-6)))
+    assert job.history.changes == []
+    assert job.history.best == max(job.history.epochs, key=lambda row: (row.val_accuracy, -row.val_loss))
+
+
+def test_a_branch_from_the_first_moment_of_one_that_is_measured_by_something_else(conductor, parent):
+    """What its parent had taken over is as incomparable to it as to its parent."""
+    squared = branched(conductor, parent, 2, changed(DROPPING, loss=MeanSquaredError()), "squared")
+    job = branched(conductor, squared, 2, changed(DROPPING, loss=Huber(delta=2.0)), "of squared")
+    assert job.history.best.epoch > 2
+    assert [(change.step, change.value) for change in job.history.changes] == [(2 * PER_EPOCH, "huber")]
+    assert job.recipe.loss == Huber(delta=2.0)
+    same = branched(conductor, squared, 2, changed(DROPPING, loss=MeanSquaredError()), "squared again")
+    assert same.history.best.epoch > 2
+
+
+def test_a_branch_that_is_measured_by_something_else_goes_on_so_after_an_interruption(conductor, parent, tmp_path):
+    job = conductor.branch(parent.number, 3, "squared", changed(DROPPING, loss=MeanSquaredError()), paused=True)
+    take(job, PER_EPOCH + 1)
+    with opened(as_if_killed(conductor.store, tmp_path / "killed")) as elsewhere:
+        again = elsewhere.resume(job.number)
+        finish(again)
+        assert again.history.best.epoch > 3
+        assert again.recipe.loss == MeanSquaredError()

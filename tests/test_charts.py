@@ -191,12 +191,14 @@ def test_the_star_stays_in_a_long_run_whose_best_accuracy_is_no_extreme_of_its_l
 
 def test_changes_on_the_way_and_the_place_of_a_branch_are_marked_with_words():
     changes = [Change(5, "optimizer.lr", 0.01), Change(5, "model.dropout", 0.5), Change(8, "pace", None)]
+    changes = [Change(3, "data.kind", "moons"), Change(3, "loss.kind", "mse"), *changes]
     branched = job([1.0] * 10, changes=changes, branch=Branch(7, 1, 3))
     for figure in (loss_figure([branched]), accuracy_figure([branched])):
         layout = figure["layout"]
         assert [line["x0"] for line in layout["shapes"]] == [3, 5, 8]
         words = [note["text"] for note in layout["annotations"]]
-        assert words == ["branch of run 7", "learning rate 0.01, dropout 0.5", "full speed"]
+        elsewhere = "measured on other data, measured by another loss"
+        assert words == [f"branch of run 7, {elsewhere}", "learning rate 0.01, dropout 0.5", "full speed"]
         check(figure)
     assert "shapes" not in loss_figure([branched, job([1.0], number=2)])["layout"]
 

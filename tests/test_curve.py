@@ -1,4 +1,5 @@
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -155,3 +156,25 @@ def test_the_work_of_a_look_does_not_grow_with_the_curve(monkeypatch):
         most.clear()
         curve.thin(400)
         assert max(most) <= 2 * STRETCHES
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_the_lowest_value_from_any_place_on_is_found(length):
+    values = np.random.default_rng(length).normal(size=length)
+    values[:: max(2, length // 5)] = np.nan
+    curve = grown(values, 300)
+    for start in {0, 1, 7, length // 3, length // 2, length - 1} & set(range(length)):
+        rest = np.where(np.isfinite(values[start:]), values[start:], np.inf)
+        assert curve.lowest(start) == start + rest.argmin()
+    assert curve.lowest(length) == length
+
+
+@pytest.mark.parametrize("length", [33, STRETCHES + 1, 5 * STRETCHES])
+def test_both_infinities_in_one_stretch_are_drawn_without_a_warning(length):
+    values = np.ones(length)
+    values[[1, 2]] = np.inf, -np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ends, means = grown(values, 1).means(10)
+    assert ends[-1] == length
+    assert np.isnan(means[0])

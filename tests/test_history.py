@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dlcore.curve import Curve
-from dlcore.history import PENDING, Change, Epoch, History
+from dlcore.history import MEASURES, PENDING, Change, Epoch, History
 
 
 def epoch(number, val_loss=1.0, val_accuracy=0.5):
@@ -211,3 +211,23 @@ def test_changes_that_were_handed_out_stay_as_they_are():
     before = history.changes
     history.change({"optimizer.lr": 0.25})
     assert before == [Change(0, "optimizer.lr", 0.5)]
+
+
+def test_losses_that_cannot_be_read_are_no_numbers():
+    history = History([1.0, 2.0])
+    for _ in range(3):
+        history.add_step(torch.tensor(5.0))
+    history.give_up()
+    np.testing.assert_array_equal(history.losses, np.array([1, 2, np.nan, np.nan, np.nan], np.float32))
+    assert history.steps == 5
+
+
+@pytest.mark.parametrize("setting", MEASURES)
+def test_epochs_are_compared_with_those_that_were_measured_alike(setting):
+    before = [epoch(1, val_accuracy=0.9, val_loss=0.1), epoch(2, val_accuracy=0.8, val_loss=0.2)]
+    history = History(epochs=before)
+    assert (history.best.epoch, history.lowest_epoch) == (1, 1)
+    history = History(epochs=before, changes=[Change(20, setting, "another")])
+    assert history.best is None
+    history.extend([], [epoch(3, val_accuracy=0.5, val_loss=3.0), epoch(4, val_accuracy=0.4, val_loss=2.0)])
+    assert (history.best.epoch, history.lowest_epoch) == (3, 4)

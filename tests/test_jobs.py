@@ -1,4 +1,7 @@
+import sys
 import threading
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from dlcore import jobs
 from dlcore.architectures import CNN, MLP
 from dlcore.augmentation import Augmentation
 from dlcore.datasets import Cifar10, Moons
+from dlcore.history import History
 from dlcore.jobs import Conductor, Job
 from dlcore.losses import MeanSquaredError
 from dlcore.optimizers import SGD, Adam
@@ -802,3 +806,244 @@ def test_what_runs_without_a_store_is_stopped_and_with_one_interrupted(tmp_path)
         job = conductor.submit("moons", ENDLESS)
         conductor.close()
         assert job.status == expected
+
+
+# What must not end the thread
+
+
+def goes_on(conductor):
+    """The thread is there, and trains what comes next."""
+    after = conductor.submit("after", MOONS)
+    finish(after)
+    return after.status == "finished"
+
+
+def test_losses_that_cannot_be_read_any_more_fail_their_run_alone(conductor, monkeypatch):
+    beside = conductor.submit("beside", ENDLESS)
+    job = conductor.submit("moons", ENDLESS, paused=True)
+    take(job, 3)
+    lost = threading.Event()
+    settle_all = History.settle
+
+    def read(history):
+        if lost.is_set() and history is job.history and history._pending:
+            raise RuntimeError("the device is lost")
+        settle_all(history)
+
+    monkeypatch.setattr(History, "settle", read)
+    lost.set()
+    job.resume()
+    finish(job)
+    assert (job.status, job.failure.text) == ("failed", "RuntimeError: the device is lost")
+    assert len(job.history.losses) == job.history.steps  # of those that were lost, it is known that there were any
+    assert beside.status == "training"
+    assert goes_on(conductor)
+
+
+@pytest.mark.parametrize("act", [Job.stop, Job.resume], ids=["stopped", "at its end"])
+def test_a_run_whose_last_state_does_not_fit_into_memory_has_failed(tmp_path, monkeypatch, act):
+    def refuse(*_, **__):
+        raise MemoryError("no room for a copy")
+
+    with opened(tmp_path) as conductor:
+        job = conductor.submit("moons", MOONS, paused=True)
+        take(job, 1)
+        monkeypatch.setattr(jobs, "capture", refuse)
+        act(job)
+        finish(job)
+        assert (job.status, job.failure.text) == ("failed", "MemoryError: no room for a copy")
+        assert job._kept.wait(LONG)
+        assert conductor.store.open(job.number).status == "failed"
+        monkeypatch.undo()
+        assert goes_on(conductor)
+
+
+def test_a_first_import_that_fails_fails_the_run_and_the_next_one_starts(conductor, monkeypatch):
+    def refuse():
+        raise ImportError("sklearn is broken")
+
+    monkeypatch.setattr(jobs, "prepare", refuse)
+    racing = conductor.race([("a", MOONS), ("b", MOONS)])
+    finish(*racing)
+    assert {(job.status, job.failure.text) for job in racing} == {("failed", "ImportError: sklearn is broken")}
+    monkeypatch.undo()
+    assert goes_on(conductor)
+
+
+def test_a_system_without_a_thread_to_spare_fails_the_run(conductor, monkeypatch):
+    first = conductor.submit("first", ENDLESS)
+    wait_until(lambda: first.history.steps)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    job = conductor.submit("second", MOONS)
+    finish(job)
+    assert (job.status, job.failure.text) == ("failed", "RuntimeError: can't start new thread")
+    monkeypatch.undo()
+    assert first.status == "training"
+    assert goes_on(conductor)
+
+
+def test_a_saver_that_raises_ends_neither_the_run_nor_the_thread(tmp_path, monkeypatch):
+    with opened(tmp_path) as conductor:
+        job = conductor.submit("moons", MOONS, paused=True)
+        take(job, 1)
+
+        def refuse(*_, **__):
+            raise ValueError("out of order")
+
+        monkeypatch.setattr(conductor.saver, "save", refuse)
+        job.stop()
+        finish(job)
+        assert job.trouble == "Its end cannot be saved: ValueError: out of order"
+        monkeypatch.undo()
+        assert goes_on(conductor)
+
+
+def test_whatever_a_question_raises_is_the_askers(conductor):
+    job = conductor.submit("moons", ENDLESS)
+    wait_until(lambda: job.ready)
+
+    def leave(run):
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        job.ask(leave).result(LONG)
+    assert job.status == "training"
+    assert goes_on(conductor)
+
+
+# Letting go
+
+
+def test_runs_that_are_over_and_saved_are_answered_from_the_store(tmp_path):
+    with opened(tmp_path) as conductor:
+        networks = []
+        for number in range(6):
+            if number == 3:
+                racing = conductor.race([("a", MOONS), ("b", MOONS)])
+                finish(*racing)
+            job = conductor.submit(str(number), MOONS)
+            networks.append(job.ask(lambda run: weakref.ref(run.model)).result(LONG) if _ready(job) else None)
+            finish(job)
+            assert job._kept.wait(LONG)
+            last, job = job.number, None
+        wait_until(lambda: len(conductor.jobs) == 3)
+        assert {one.number for one in conductor.jobs} == {last, *(one.number for one in racing)}
+        going = conductor.submit("going", ENDLESS)  # by now, nothing else has the earlier ones
+        wait_until(lambda: going.history.steps)
+        assert [network() is not None for network in networks] == [False] * 5 + [True]
+        assert len(conductor.store.rows()) == 9
+
+
+def _ready(job):
+    return wait_until(lambda: job.ready, every=0.001)
+
+
+def test_without_a_store_few_of_those_that_are_over_keep_their_networks(conductor, monkeypatch):
+    monkeypatch.setattr(jobs, "AT_HAND", 2)
+    started = [conductor.submit(str(number), MOONS) for number in range(4)]
+    for job in started:
+        finish(job)
+    assert goes_on(conductor)
+    wait_until(lambda: sum(job.ready for job in conductor.jobs) == 2)
+    assert all(len(job.history.epochs) == 3 for job in started)  # what they measured stays
+    past = next(job for job in started if not job.ready)
+    with pytest.raises(RuntimeError, match="has no network any more"):
+        past.ask(lambda run: None)
+
+
+# Clicks and turns
+
+
+def test_no_step_that_is_asked_for_is_lost_or_taken_twice(conductor):
+    job = conductor.submit("moons", ENDLESS, paused=True)
+    wait_until(lambda: job.ready)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda: [job.step() for _ in range(100)]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wait_until(lambda: job._steps_due == 0)
+    finally:
+        sys.setswitchinterval(interval)
+    settle(job)
+    assert job.history.steps == 800
+
+
+def test_a_pace_set_while_queued_holds_when_the_run_goes_on_elsewhere(tmp_path):
+    with opened(tmp_path, at_once=1) as conductor:
+        conductor.submit("first", ENDLESS)
+        job = conductor.submit("moons", ENDLESS)
+        job.set_pace(50.0)
+        assert job.status == "queued"
+        wait_until(lambda: conductor.store.open(job.number).history.changes)
+    with opened(tmp_path) as conductor:
+        assert conductor.resume(job.number, paused=True).pace == 50
+
+
+def test_a_run_never_has_fewer_epochs_than_have_begun(conductor, monkeypatch):
+    """Epochs go by between the click and the step at which it holds."""
+    job = conductor.submit("moons", changed(MOONS, epochs=50), paused=True)
+    take(job, 4 * PER_EPOCH + 1)
+    asked, go_on = threading.Event(), threading.Event()
+    take_changes = Job._take_changes
+
+    def late(job):
+        asked.set()
+        go_on.wait(LONG)
+        while job.history.steps < 6 * PER_EPOCH:
+            job._advance()
+        take_changes(job)
+
+    monkeypatch.setattr(Job, "_take_changes", late)
+    job.steer({"epochs": 5})
+    assert asked.wait(LONG)
+    go_on.set()
+    job.resume()
+    finish(job)
+    assert job.status == "finished"
+    assert len(job.history.epochs) == job.recipe.epochs == 6
+    assert job.notices == ["Epoch 6 had begun when the epochs were set to 5: it is the last."]
+
+
+def test_turns_are_fair_by_the_time_that_is_used(conductor, monkeypatch):
+    """A network of a moment's step beside one whose step takes as long as ten turns."""
+    advance = Job._advance
+
+    def slow(job):
+        end = time.monotonic() + 10 * jobs.TURN
+        advance(job)
+        while job.name == "large" and time.monotonic() < end:
+            pass
+
+    monkeypatch.setattr(Job, "_advance", slow)
+    large, small = conductor.submit("large", ENDLESS), conductor.submit("small", ENDLESS)
+    wait_until(lambda: small.history.steps)
+    begun = large.history.steps
+    wait_until(lambda: large.history.steps > begun + 10)
+    assert small._used > large._used / 2
+
+
+def test_the_speed_is_what_a_person_gets(conductor):
+    job = conductor.submit("moons", ENDLESS, pace=20.0)
+    wait_until(lambda: job.history.steps > 40)
+    assert 0 < job.steps_per_second < 25  # not the hundreds that it would do
+    job.set_pace(None)
+    finish_line = job.history.steps + 400
+    wait_until(lambda: job.history.steps > finish_line)
+    job.stop()
+    finish(job)
+    assert job.steps_per_second == pytest.approx(job.history.steps / job.elapsed)
+
+
+def test_an_epochs_speed_counts_the_time_in_which_it_evaluates_and_waits(conductor):
+    job = conductor.submit("moons", MOONS)
+    finish(job)
+    row = job.history.epochs[0]
+    assert 0 < row.steps_per_second <= PER_EPOCH / row.seconds

@@ -109,7 +109,7 @@ def test_before_the_data_are_there_nothing_is_known():
 def test_the_time_to_go_is_by_the_speed_so_far():
     one = run(3, steps_per_epoch=4, status="training", elapsed=6.0, stepping=2.0)
     assert one.remaining == pytest.approx(18)
-    assert one.steps_per_second == 1.5
+    assert one.steps_per_second == 0.5
     assert run(3, steps_per_epoch=4, status="stopped", elapsed=6.0).remaining is None
 
 

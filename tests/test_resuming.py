@@ -227,6 +227,18 @@ def test_a_run_goes_on_in_the_process_that_stopped_it(tmp_path):
         assert fingerprint(again) == alone(DROPPING)
 
 
+def test_a_contestant_that_goes_on_stays_in_its_race(tmp_path):
+    with opened(tmp_path) as conductor:
+        racing = conductor.race([("a", DROPPING), ("b", DROPPING)], paused=True)
+        take(racing[1], 6)
+    with opened(tmp_path) as conductor:
+        again = conductor.resume(racing[1].number)
+        assert again.race == racing[0].race
+        finish(again)
+        assert again._kept.wait(LONG)
+        assert {conductor.store.open(job.number).race for job in racing} == {racing[0].number}
+
+
 def test_a_failed_run_goes_on_from_its_last_whole_epoch(tmp_path):
     with opened(tmp_path) as conductor:
         job = conductor.submit("moons", DROPPING, paused=True)

@@ -84,10 +84,10 @@ def test_a_finished_run_is_saved_whole_and_let_go(conductor, store):
 
 
 def test_a_run_is_saved_within_an_epoch_too(conductor, store):
-    job = conductor.submit("moons", changed(ENDLESS, batch_size=1), pace=50)
-    wait_until(lambda: 0 < store.open(job.number).history.steps < 120)
+    job = conductor.submit("moons", changed(ENDLESS, batch_size=1), pace=1)
+    wait_until(lambda: store.rows()[0]["status"] == "training" and store.open(job.number).history.steps)
+    assert store.open(job.number).history.steps < 120
     assert store.open(job.number).history.epochs == []
-    assert store.rows()[0]["status"] == "training"
 
 
 def test_the_status_is_saved_as_it_changes(conductor, store):

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from dlcore.curve import Curve
 from dlcore.fit import Fit
-from dlcore.history import Change, History
+from dlcore.history import MEASURES, Change, History
 from dlcore.jobs import Job
 from dlcore.recipe import Recipe, field_at
 from dlcore.records import PACE, Record
@@ -195,6 +195,8 @@ def change_text(recipe: Recipe, change: Change) -> str:
     """`learning rate 0.01`, `full speed`."""
     if change.setting == PACE:
         return "full speed" if change.value is None else f"{change.value:g} steps/s"
+    if change.setting in MEASURES:
+        return "measured by another loss" if change.setting == "loss.kind" else "measured on other data"
     value = f"{change.value:g}" if isinstance(change.value, float) else str(change.value).lower()
     return f"{field_at(recipe, change.setting).title.lower()} {value}"
 

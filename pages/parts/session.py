@@ -6,7 +6,6 @@ them all.
 
 import contextlib
 import copy
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dlcore.checkpoints import CheckpointError, network
 from dlcore.checkpoints import read as read_checkpoint
-from dlcore.jobs import Conductor, Job, prepare
+from dlcore.jobs import Conductor, Job
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.records import Record, Stored, branch_name
@@ -29,7 +28,6 @@ from dlcore.training import Run
 
 CHANGED = " (changed)"
 UNDER_WAY = 1  # second that an address may take to the browser
-WARM_UP = 10  # seconds after the first page: whoever starts or looks around at once is not held up
 AT_ONCE = 2  # runs, or races, under way at a time, unless the person says otherwise
 REMEMBERED = 32  # stored runs whose histories stay in memory
 MOST_SELECTED = 8  # runs side by side: as many as there are colours
@@ -41,14 +39,6 @@ def conductor() -> Conductor:
     runs = store()
     at_once = runs.setting("at_once", AT_ONCE) if runs else AT_ONCE
     return Conductor(store=runs if runs and runs.writable else None, at_once=at_once)
-
-
-@st.cache_resource(show_spinner=False)
-def warm_up() -> None:
-    """Make ready for the first run, while the person looks at the first page."""
-    later = threading.Timer(WARM_UP, prepare)
-    later.daemon = True
-    later.start()
 
 
 @st.cache_resource(show_spinner=False)
