@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.measuring import machine
 
 HERE = Path(__file__)
-NAMES = ("steps", "floor", "watched", "tick", "memory", "race", "draw", "start", "growth", "saving")
+NAMES = ("steps", "floor", "watched", "tick", "memory", "race", "draw", "start", "growth", "saving", "lasting")
 
 
 def main() -> int:

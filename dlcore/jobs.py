@@ -188,6 +188,10 @@ class Job(Record):
         """Wait until the job is over; False when it is not within `timeout` seconds."""
         return self._over.wait(timeout)
 
+    def wait_saved(self, timeout: float | None = None) -> bool:
+        """Wait until the job is over and in the store for good; False when it is not within `timeout` seconds."""
+        return self._kept.wait(timeout)
+
     def _change(self, **state: Any) -> None:
         with self._conductor.wakeup:
             if self.active:
