@@ -2,9 +2,11 @@
 
     python -m tests.kill_campaign --kills 50
     python -m tests.kill_campaign --kills 10 --seed 7 digits two-moons
+    python -m tests.kill_campaign --kills 40 --watched
 
 A run is killed several times and then finishes. Equal are runs whose step losses, epochs, last weights, optimizer's
-memory, random numbers, test scores and predictions are the same, to the bit.
+memory, random numbers, test scores and predictions are the same, to the bit. Watched ones have threads beside them that
+build the networks of stored runs all the while; those that are let be have none.
 """
 
 import argparse
@@ -16,12 +18,17 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from dlcore.__main__ import main
+from dlcore.checkpoints import network
 from dlcore.store import Store
+from dlcore.training import predict
 from tests.running import measured
 from tests.test_checkpoints import same
 from tests.test_datasets import write_cifar
@@ -106,10 +113,12 @@ class Process:
 class Forked(Process):
     """The same, quicker: from a process that has imported torch already."""
 
+    watched = False
+
     def _start(self, environment, arguments):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__, "sklearn.metrics"])
-        self._process = context.Process(target=_main, args=(self._out, environment, arguments))
+        self._process = context.Process(target=_main, args=(self._out, environment, arguments, self.watched))
         self._process.start()
 
     @property
@@ -117,11 +126,30 @@ class Forked(Process):
         return self._process.exitcode
 
 
-def _main(out: Path, environment: dict[str, str], arguments: list[str]) -> None:
+class Watched(Forked):
+    """The same, with others in the process who look at what is stored."""
+
+    watched = True
+
+
+def _main(out: Path, environment: dict[str, str], arguments: list[str], watched: bool) -> None:
     os.environ.update(environment)
+    for _ in range(2 * watched):
+        threading.Thread(target=_look, args=(Store(),), daemon=True).start()
     with out.open("w") as sys.stdout:
         status = main(arguments)
     os._exit(status)
+
+
+def _look(store: Store) -> None:
+    """At the networks of stored runs, one after the other, for ever."""
+    while True:
+        for number in store.numbers():
+            run = store.open(number)
+            checkpoint, _ = store.latest(run)
+            if checkpoint:
+                asked = network(run.recipe_at(checkpoint.step), checkpoint)
+                predict(asked, torch.zeros(4, *run.recipe.data.shape))
 
 
 def train(
@@ -139,8 +167,8 @@ def train(
     if course == "cifar-lenet":
         write_cifar(root / "data")
     recipe, settings, inputs = COURSES[course]
-    predict = [word for value in inputs for word in ("--predict", value)]
-    arguments = ["train", recipe, *(word for setting in settings for word in ("--set", setting)), *predict]
+    asked = [word for value in inputs for word in ("--predict", value)]
+    arguments = ["train", recipe, *(word for setting in settings for word in ("--set", setting)), *asked]
     for killed in range(kills + 1):
         process = start(root, *arguments)
         number = int(process.first["id"])
@@ -152,7 +180,7 @@ def train(
             end = time.monotonic()
             return Result(root, number, process.lines()[-1], killed, loaded - process.begun, end - loaded)
         process.kill()
-        arguments = ["resume", str(number), *predict]
+        arguments = ["resume", str(number), *asked]
         with contextlib.closing(Store(root / "runs")) as store:
             status = store.open(number).status
         if status == "finished":  # and was about to tell so
@@ -176,14 +204,16 @@ def difference(one: Result, other: Result) -> str:
     return ", ".join(name for name, (a, b) in parts.items() if not same(a, b))
 
 
-def campaign(root: Path, courses: list[str], kills: int, seed: int, each: int = 4) -> tuple[int, int]:
+def campaign(
+    root: Path, courses: list[str], kills: int, seed: int, each: int = 4, start: type[Process] = Process
+) -> tuple[int, int]:
     """How many runs there were, and how many of them were equal to one that was let be."""
     draw, done, runs, equal, whole = random.Random(seed), 0, 0, 0, {}
     while done < kills:
         course = courses[runs % len(courses)]
         if course not in whole:
             whole[course] = train(root / course, course)
-        result = train(root / f"{course}-{runs}", course, min(each, kills - done), draw, whole[course])
+        result = train(root / f"{course}-{runs}", course, min(each, kills - done), draw, whole[course], start)
         found = difference(whole[course], result)
         done, runs, equal = done + result.kills, runs + 1, equal + (not found)
         print(f"{course}: {result.kills} kills, {f'differs in {found}' if found else 'equal'}", flush=True)
@@ -195,10 +225,12 @@ def run() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--watched", action="store_true", help="with threads beside it that look at stored runs")
     parser.add_argument("courses", nargs="*", default=list(COURSES), metavar="COURSE", help=", ".join(COURSES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dlcore-kills-") as root:
-        runs, equal = campaign(Path(root), options.courses, options.kills, options.seed)
+        start = Watched if options.watched else Process
+        runs, equal = campaign(Path(root), options.courses, options.kills, options.seed, start=start)
     return int(equal < runs)
 
 
