@@ -6,6 +6,7 @@ which no longer comes after each script (`.streamlit/config.toml`). Once what Py
 collection takes a few milliseconds instead of a few hundred.
 """
 
+import atexit
 import functools
 import gc
 import threading
@@ -29,6 +30,7 @@ def _tend() -> None:
     prepare()
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # or libraries would complain at the end that theirs was left behind
     while True:
         time.sleep(EVERY)
         gc.collect()
