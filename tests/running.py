@@ -25,6 +25,7 @@ from tests.waiting import wait_until
 
 LONG = 60  # seconds that nothing here comes near
 PER_EPOCH = 4  # steps
+CRAWL = 0.001  # steps a second: a run is under way, and stays so, with one step or two
 MOONS = Recipe(data=Moons(samples=200), model=MLP(widths=(8,)), batch_size=32, epochs=3)
 DROPPING = Recipe(data=Moons(samples=200), model=MLP(widths=(8,), dropout=0.5), batch_size=32, epochs=6)
 
@@ -39,6 +40,15 @@ ENDLESS = changed(MOONS, epochs=100000)
 def settle(job: Job) -> None:
     """Wait until the step in hand is done: a question is answered between two steps."""
     job.ask(lambda run: None).result(LONG)
+
+
+def stands_still(job: Job) -> bool:
+    """Whether a job takes no step while others would take many."""
+    settle(job)  # the step in hand is taken
+    before = job.history.steps
+    for _ in range(20):
+        settle(job)
+    return job.history.steps == before
 
 
 def finish(*started: Job) -> None:

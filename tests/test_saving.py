@@ -17,10 +17,12 @@ from dlcore.records import Stored
 from dlcore.saving import Saver
 from dlcore.store import Store, StoreError
 from tests.running import (
+    CRAWL,
     DROPPING,
     ENDLESS,
     LONG,
     MOONS,
+    PER_EPOCH,
     alone,
     changed,
     fingerprint,
@@ -28,7 +30,7 @@ from tests.running import (
     in_pieces,  # noqa: F401 - for the child process
     measured,
     opened,
-    settle,
+    stands_still,
     stored,
     take,
 )
@@ -50,13 +52,18 @@ def store(conductor):
     return conductor.store
 
 
-def stands_still(job):
-    """Whether a job takes no step while others would take many."""
-    settle(job)  # the step in hand is taken
-    before = job.history.steps
-    for _ in range(20):
-        settle(job)
-    return job.history.steps == before
+def crawling(conductor, steps):
+    """A run that has taken so many steps, and takes a few more only when it is hurried."""
+    job = conductor.submit("moons", LONGER, pace=CRAWL, paused=True)
+    take(job, steps)
+    job.resume()
+    return job
+
+
+def waits(job):
+    """Whether a job in trouble takes no step, however quick it may be."""
+    job.set_pace(None)
+    return job.status == "paused" and stands_still(job)
 
 
 def spoil_saving(patch, error):
@@ -84,9 +91,8 @@ def test_a_finished_run_is_saved_whole_and_let_go(conductor, store):
 
 
 def test_a_run_is_saved_within_an_epoch_too(conductor, store):
-    job = conductor.submit("moons", changed(ENDLESS, batch_size=1), pace=1)
+    job = conductor.submit("moons", ENDLESS, pace=CRAWL)
     wait_until(lambda: store.rows()[0]["status"] == "training" and store.open(job.number).history.steps)
-    assert store.open(job.number).history.steps < 120
     assert store.open(job.number).history.epochs == []
 
 
@@ -102,10 +108,12 @@ def test_the_status_is_saved_as_it_changes(conductor, store):
 def test_epochs_that_come_fast_are_saved_together(conductor, store, monkeypatch):
     calls, save = [], Store.save
     monkeypatch.setattr(Store, "save", lambda self, *rest: calls.append(rest) or save(self, *rest))
+    monkeypatch.setattr(saving, "GAP", LONG)  # all of them come fast
     job = conductor.submit("line", changed(MOONS, batch_size="all", epochs=200))
     finish(job)
-    assert job._kept.wait(LONG)
-    assert len(calls) < 100  # each is a write to the disk
+    conductor.close()  # and what is left is saved
+    assert job._kept.is_set()
+    assert len(calls) <= 4  # each is a write to the disk
     assert len(store.open(job.number).history.epochs) == 200
     assert {199, 200, job.history.best.epoch} <= set(store.epochs_kept(job.number))
 
@@ -171,23 +179,19 @@ def test_nothing_is_saved_after_a_run_was_let_go(tmp_path):
 @pytest.mark.parametrize("error", [StoreError("The disk is full."), ValueError("odd")], ids=["told", "unforeseen"])
 def test_a_run_that_cannot_be_saved_waits_says_why_and_goes_on(conductor, store, error):
     expected = alone(LONGER)
-    job = conductor.submit("moons", LONGER, pace=100)
-    wait_until(lambda: job.history.steps > 2)
+    job = crawling(conductor, 3)
     with pytest.MonkeyPatch.context() as patch:
         spoil_saving(patch, error)
         wait_until(lambda: job.trouble)
         assert str(error) in job.trouble
         assert (job.status, job.active) == ("paused", True)
-        assert stands_still(job)
+        assert waits(job)
         job.ask(lambda run: None).result(LONG)  # it can be asked as ever
         elapsed = job.elapsed
         job.step()  # nothing is done that could be lost
         assert stands_still(job)
         job.resume()
         assert job.elapsed == elapsed
-    wait_until(lambda: not job.trouble)
-    assert job.status == "training"
-    job.set_pace(None)
     finish(job)
     assert job._kept.wait(LONG)
     assert fingerprint(job) == expected
@@ -252,37 +256,33 @@ def test_checkpoints_that_wait_for_a_disk_do_not_pile_up(conductor, monkeypatch)
 def test_a_database_that_another_process_keeps_locked_pauses_the_run(conductor, store):
     expected = alone(LONGER)
     store._connection.execute("PRAGMA busy_timeout = 50")
-    job = conductor.submit("moons", LONGER, pace=100)
-    wait_until(lambda: job.history.steps > 2)
+    job = crawling(conductor, 3)
     blocker = sqlite3.connect(store.root / "dlcore.db", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     wait_until(lambda: job.trouble)
     assert "database is locked" in job.trouble
-    assert (job.status, stands_still(job)) == ("paused", True)
+    assert waits(job)
     assert store.rows()[0]["name"] == "moons"  # it can be looked at all the while
     blocker.execute("ROLLBACK")
     blocker.close()
-    wait_until(lambda: job.status == "training")
-    job.set_pace(None)
     finish(job)
     assert fingerprint(job) == expected
 
 
 def test_a_disk_that_vanishes_and_comes_back(conductor, store):
     expected = alone(LONGER)
-    job = conductor.submit("moons", LONGER, pace=20)
-    wait_until(lambda: len(job.history.epochs) > 0)
+    job = crawling(conductor, 2 * PER_EPOCH - 1)
     away = store.root.with_name("away")
     store.root.rename(away)
+    job.step()  # which ends an epoch: there is a checkpoint to be saved
     wait_until(lambda: job.trouble)
+    job.resume()
     assert str(store.root) in job.trouble
-    assert (job.status, stands_still(job)) == ("paused", True)
+    assert waits(job)
     with pytest.raises(StoreError, match="Runs cannot be kept"):
         conductor.submit("another", MOONS)
     assert not store.root.exists()
     away.rename(store.root)
-    wait_until(lambda: job.status == "training")
-    job.set_pace(None)
     finish(job)
     assert job._kept.wait(LONG)
     assert fingerprint(job) == expected
@@ -338,19 +338,15 @@ def train_with_little_room(root, results):
     try:
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         with opened(root) as conductor:
-            job = conductor.submit("moons", LONGER, pace=50)
-            wait_until(lambda: len(job.history.epochs) > 1)
+            job = crawling(conductor, 2 * PER_EPOCH)
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
             wait_until(lambda: job.trouble)
-            trouble, status, still = job.trouble, job.status, stands_still(job)
-            steps = job.history.steps
+            trouble, waited, steps = job.trouble, waits(job), job.history.steps
             resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-            wait_until(lambda: not job.trouble)
-            job.set_pace(None)
             finish(job)
             assert job._kept.wait(LONG)
             found = fingerprint(job)
-        results.put([trouble, status, still, steps, found, measured(stored(root, job.number).history)])
+        results.put([trouble, waited, steps, found, measured(stored(root, job.number).history)])
     except BaseException as error:
         results.put(repr(error))
 
@@ -364,10 +360,10 @@ def test_a_process_that_may_not_write_any_more(tmp_path):
     found = results.get(timeout=120)
     process.join()
     assert isinstance(found, list), found
-    trouble, status, still, steps, fingerprints, kept = found
+    trouble, waited, steps, fingerprints, kept = found
     assert "Runs cannot be kept in" in trouble
-    assert (status, still) == ("paused", True)
-    assert 0 < steps < LONGER.epochs * 4
+    assert waited
+    assert 0 < steps < LONGER.epochs * PER_EPOCH
     assert fingerprints == alone(LONGER)
     assert kept == fingerprints[:2]
 
@@ -387,20 +383,17 @@ def small_disk(tmp_path):
 def test_a_disk_that_is_full_and_has_room_again(small_disk):
     expected = alone(LONGER)
     with opened(small_disk / "runs") as conductor:
-        job = conductor.submit("moons", LONGER, pace=50)
-        wait_until(lambda: len(job.history.epochs) > 1)
+        job = crawling(conductor, 2 * PER_EPOCH)
         with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
             while True:
                 filler.write(bytes(1000))
         wait_until(lambda: job.trouble)
         assert "make room there" in job.trouble
         assert str(small_disk / "runs") in job.trouble
-        assert (job.status, stands_still(job)) == ("paused", True)
+        assert waits(job)
         with pytest.raises(StoreError, match="make room there"):
             conductor.store.describe(job.number, note="x" * 2_000_000)
         (small_disk / "filler").unlink()
-        wait_until(lambda: not job.trouble)
-        job.set_pace(None)
         finish(job)
         assert job._kept.wait(LONG)
         assert fingerprint(job) == expected
