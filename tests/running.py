@@ -5,6 +5,7 @@ are.
 import contextlib
 import random
 import shutil
+import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -119,7 +120,9 @@ def stored(root: Path, number: int) -> Stored:
 
 def as_if_killed(store: Store, root: Path) -> Path:
     """The disk as it is now, which is what a killed process leaves behind; nothing may be about to be saved."""
-    shutil.copytree(store.root, root, ignore=shutil.ignore_patterns("*.partial"))  # they come and go
+    with contextlib.closing(sqlite3.connect(store.root / "dlcore.db", isolation_level=None)) as alone:
+        alone.execute("BEGIN IMMEDIATE")  # nobody writes meanwhile: the copy is of one moment
+        shutil.copytree(store.root, root, ignore=shutil.ignore_patterns("*.partial"))  # they come and go
     return root
 
 

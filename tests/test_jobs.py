@@ -22,6 +22,7 @@ from dlcore.settings import SettingsError
 from dlcore.store import Store
 from dlcore.training import predict, score
 from tests.running import (
+    CRAWL,
     DROPPING,
     ENDLESS,
     LONG,
@@ -34,6 +35,7 @@ from tests.running import (
     finish,
     opened,
     settle,
+    stands_still,
     take,
 )
 from tests.waiting import wait_until
@@ -165,7 +167,7 @@ def test_step_pauses_a_job_that_trains(conductor):
 
 
 def test_a_pace_keeps_a_job_active_until_full_speed_ends_it(conductor):
-    job = conductor.submit("moons", MOONS, pace=2)
+    job = conductor.submit("moons", MOONS, pace=CRAWL)
     wait_until(lambda: job.history.steps)
     assert job.active
     job.pause()
@@ -182,15 +184,10 @@ def test_a_pace_keeps_a_job_active_until_full_speed_ends_it(conductor):
 def test_the_pace_can_be_set_while_training(conductor):
     job = conductor.submit("moons", ENDLESS)
     wait_until(lambda: job.history.steps)
-    job.set_pace(0.001)
-    settle(job)
-    job.set_pace(0.001)  # the first paced step may be due at once; this one too, and then none for long
-    wait_until(lambda: job._next_step > 0)
-    settle(job)
+    job.set_pace(CRAWL)
+    wait_until(lambda: stands_still(job))  # the first paced steps may be due at once
+    assert job.status == "training"
     steps = job.history.steps
-    for _ in range(10):
-        settle(job)
-    assert (job.history.steps, job.status) == (steps, "training")
     job.set_pace(None)
     wait_until(lambda: job.history.steps > steps + 10)
 
@@ -327,20 +324,28 @@ def test_another_seed_gives_other_numbers():
     assert alone(MOONS)[0] != alone(changed(MOONS, seed=1))[0]
 
 
-def test_numbers_are_the_same_paused_stepped_and_resumed_at_odd_places(conductor):
+def test_numbers_are_the_same_paused_stepped_and_resumed_at_odd_places(conductor, monkeypatch):
     expected = alone(DROPOUT)  # first: a process has one set of generators, which two conductors cannot share
     other = conductor.submit("other", changed(DROPOUT, seed=9, epochs=100000))
     wait_until(lambda: other.history.steps)
     job = conductor.submit("moons", DROPOUT, paused=True)
-    for burst in (1, 2, 5, PER_EPOCH, 3):
+    places, advance = (3, 4, 13, 18, 37, 99), Job._advance
+
+    def watched(one):  # on the training thread: nobody else would be there in time
+        advance(one)
+        if one is job and one.history.steps in places:
+            one.pause()
+
+    monkeypatch.setattr(Job, "_advance", watched)
+    for place, burst in zip(places, (1, 0, 2, PER_EPOCH, 5, 3), strict=True):
         before = job.history.steps
         for _ in range(burst):
             job.step()
         wait_until(lambda before=before, burst=burst: job.history.steps == before + burst)
         job.resume()
-        wait_until(lambda before=before, burst=burst: job.history.steps > before + burst)
-        job.pause()
+        wait_until(lambda: job.status == "paused")
         settle(job)
+        assert job.history.steps == place
     job.resume()
     finish(job)
     assert fingerprint(job) == expected

@@ -17,6 +17,7 @@ import torch
 
 from dlcore.__main__ import main
 from dlcore.datasets import Cifar10, Moons
+from dlcore.jobs import Job
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.store import Store, StoreError
@@ -730,18 +731,26 @@ def test_a_damaged_list_of_runs_is_told_and_training_goes_on(run, tell, runs):
 
 def test_a_disk_that_fills_up_is_told_and_training_goes_on(run, runs, monkeypatch):
     """It waits, and says so, until there is room again."""
-    save, calls = Store.save, []
+    save, advance = Store.save, Job._advance
 
-    def refuse_some(self, record, found=()):
-        calls.append(record.status)
-        if 3 <= len(calls) < 6:
+    def told():
+        return "Waiting" in sys.stderr.getvalue()
+
+    def refuse_until_told(self, record, found=()):
+        if record.history.epochs and not told():
             raise StoreError("The disk is full; make room there.")
         save(self, record, found)
 
-    monkeypatch.setattr(Store, "save", refuse_some)
-    status, out, err = run("train", *MOONS, "--set", "epochs=300", "--json")
+    def wait_for_trouble(job):  # or it would be over before
+        if job.history.epochs and not told():
+            wait_until(lambda: job.trouble)
+        advance(job)
+
+    monkeypatch.setattr(Store, "save", refuse_until_told)
+    monkeypatch.setattr(Job, "_advance", wait_for_trouble)
+    status, out, err = run("train", *MOONS, "--set", "epochs=30", "--json")
     _, *epochs, end = parsed(out)
-    assert (status, len(epochs), end["status"]) == (0, 300, "finished")
+    assert (status, len(epochs), end["status"]) == (0, 30, "finished")
     assert err.splitlines() == ["Waiting: The disk is full; make room there.", "Going on."]
 
 

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -309,10 +310,13 @@ def test_a_run_whose_time_was_over_goes_on_with_more_of_it(tmp_path):
         finish(job)
         with pytest.raises(StoreError, match=r"has ended: its 0\.004 minutes are over"):
             conductor.resume(job.number)
-        again = conductor.resume(job.number, {"stop.minutes": 0.008})
+        longer = job.elapsed / 60 + 0.004
+        again = conductor.resume(job.number, {"stop.minutes": longer}, paused=True)
+        take(again, 1)
+        again.resume()
         finish(again)
-        assert again.reason == "its 0.008 minutes are over"
-        assert again.elapsed >= 0.008 * 60
+        assert again.reason == f"its {longer:g} minutes are over"
+        assert again.elapsed >= longer * 60
         assert again.history.steps > job.history.steps
 
 
@@ -458,8 +462,9 @@ def test_two_conductors_never_train_the_same_run(tmp_path):
 @pytest.mark.parametrize(("course", "kills"), [("everything", 2), ("simplenet", 1)])
 def test_a_process_that_is_killed_goes_on_exactly(tmp_path, course, kills):
     whole = train(tmp_path / "whole", course, start=Forked)
-    for attempt in range(5):  # one may be so quick that it is over before it is killed
-        broken = train(tmp_path / f"broken-{attempt}", course, kills, random.Random(course), whole, start=Forked)
+    for attempt in range(8):  # one may be so quick that it is over before it is killed: then it is killed sooner
+        like = replace(whole, loading=whole.loading / 2**attempt, training=whole.training / 2**attempt)
+        broken = train(tmp_path / f"broken-{attempt}", course, kills, random.Random(course), like, start=Forked)
         if broken.kills:
             break
     assert broken.kills

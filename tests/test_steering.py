@@ -247,9 +247,9 @@ def test_a_run_is_steered_at_full_speed(conductor):
     job = conductor.submit("moons", ENDLESS)
     wait_until(lambda: job.history.steps > 10)
     for rate in (0.5, 0.25, 0.125):
-        before = job.history.steps
         job.steer({"optimizer.lr": rate})
         assert job.wanted.optimizer.lr == rate
+        before = job.history.steps
         wait_until(lambda before=before: job.history.steps > before + 5)
         assert job.recipe.optimizer.lr == rate
     assert [change.value for change in job.history.changes] == [0.5, 0.25, 0.125]
@@ -276,7 +276,7 @@ def test_a_run_is_steered_before_it_is_ready_and_while_it_waits(conductor):
 
 def test_what_was_asked_of_a_queued_run_outlives_the_process(tmp_path):
     with opened(tmp_path / "runs", at_once=1) as conductor:
-        conductor.submit("first", ENDLESS)
+        conductor.submit("first", ENDLESS, paused=True)
         job = conductor.submit("moons", MOONS)
         job.steer({"optimizer.lr": 0.25})
         wait_until(lambda: conductor.store.open(job.number).history.changes)

