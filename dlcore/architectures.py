@@ -114,7 +114,24 @@ class CNN(Architecture):
         min_length=1,
         max_length=6,
         title="Channels",
-        description="Patterns in each 3 by 3 convolution; each halves the picture's side.",
+        description="Patterns that each 3 by 3 convolution looks for.",
+    )
+    padding: bool = Field(
+        True,
+        title="Padding",
+        description="Put a frame around the picture, so that a convolution keeps its size; without, it loses 2 pixels "
+        "a side.",
+    )
+    pooling: Literal["each", "last"] = Field(
+        "each", title="Pooling", description="Halve the picture's side after each convolution, or once after the last."
+    )
+    channel_dropout: DROPOUT = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        title="Channel dropout",
+        description="Share of the last convolution's patterns silenced at random in every training step, each over "
+        "the whole picture.",
     )
     dense: int = Field(128, ge=1, le=10000, title="Dense", description="Units in the layer before the output.")
     activation: one_of(Activation) = activation(ReLU())
@@ -122,22 +139,35 @@ class CNN(Architecture):
 
     def problems(self, data, batch_size):
         found = super().problems(data, batch_size)
-        if not found and min(data.shape[1:]) < 2 ** len(self.channels):
-            most = int(math.log2(min(data.shape[1:])))
+        side, count = min(data.shape[1:], default=0), len(self.channels)
+        if not found and self._side(side, count) < 1:
+            most = next(fewer for fewer in reversed(range(count)) if self._side(side, fewer) >= 1)
+            does = [*([] if self.padding else ["takes 2 pixels off"]), *(["halves"] if self.pooling == "each" else [])]
             text = (
-                f"model.channels has {len(self.channels)} convolutions, each of which halves the picture, but "
-                f"{data.kind} has pictures of {min(data.shape[1:])} pixels a side; use at most {most}."
+                f"model.channels has {count} convolutions, each of which {' and '.join(does)} the picture, but "
+                f"{data.kind} has pictures of {side} pixels a side; use at most {most}."
             )
             found.append(Problem("model.channels", text))
         return found
 
     def build(self, shape, outputs):
-        layers, deep, (height, width) = [], shape[0], shape[1:]
-        for channels in self.channels:
-            layers += [nn.Conv2d(deep, channels, 3, padding=1), self.activation.build(), nn.MaxPool2d(2)]
-            deep, height, width = channels, height // 2, width // 2
-        layers += [nn.Flatten(), nn.Linear(deep * height * width, self.dense), self.activation.build()]
+        layers, deep = [], shape[0]
+        for number, channels in enumerate(self.channels, 1):
+            layers += [nn.Conv2d(deep, channels, 3, padding=1 if self.padding else 0), self.activation.build()]
+            layers += [nn.MaxPool2d(2)] if self.pooling == "each" or number == len(self.channels) else []
+            deep = channels
+        height, width = (self._side(side, len(self.channels)) for side in shape[1:])
+        # One layer, so that the layers after it, and with them the weights in old files, keep their numbers.
+        layers.append(nn.Sequential(nn.Dropout2d(self.channel_dropout), nn.Flatten()))
+        layers += [nn.Linear(deep * height * width, self.dense), self.activation.build()]
         return nn.Sequential(*layers, *_dropout(self.dropout), nn.Linear(self.dense, outputs))
+
+    def _side(self, side: int, convolutions: int) -> int:
+        """What a network of so many convolutions leaves of a picture's side; below 1 where it would not do."""
+        for number in range(1, convolutions + 1):
+            side -= 0 if self.padding else 2
+            side //= 2 if self.pooling == "each" or number == convolutions else 1
+        return side
 
 
 class LeNet(Architecture):
@@ -261,7 +291,7 @@ def layers(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> 
 
     model = skeleton(architecture, shape, outputs).eval()
     for module in model.modules():
-        silent = isinstance(module, nn.Dropout) and module.p == 0
+        silent = isinstance(module, nn.Dropout | nn.Dropout2d) and module.p == 0
         if not list(module.children()) and not silent:
             module.register_forward_hook(note)
     with torch.no_grad():

@@ -27,6 +27,7 @@ STEERABLE = (
     "optimizer.beta1",  # the momentum of Adam and its kin
     "optimizer.weight_decay",
     "model.dropout",
+    "model.channel_dropout",
     "epochs",
     *(f"stop.{name}" for name in Stopping.model_fields),
 )

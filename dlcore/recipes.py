@@ -39,8 +39,8 @@ RECIPES = {
         Recipe(model=MLP(widths=(128, 64)), optimizer=SGD(lr=0.01, momentum=0.9)),
     ),
     "mnist-cnn": Named(
-        "The classic convolutional network with dropout.",
-        Recipe(model=CNN(), optimizer=SGD(lr=0.001, momentum=0.9)),
+        "The classic convolutional network: two convolutions, and dropout of whole patterns and of units.",
+        Recipe(model=CNN(padding=False, pooling="last", channel_dropout=0.25), optimizer=SGD(lr=0.001, momentum=0.9)),
     ),
     "cifar-lenet": Named(
         "LeNet on small colour photographs; needs CIFAR-10 on disk, or internet once.",

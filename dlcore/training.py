@@ -99,6 +99,8 @@ def steer(run: Run, recipe: Recipe) -> None:
     for module in run.model.modules():
         if isinstance(module, nn.Dropout):
             module.p = recipe.model.dropout
+        elif isinstance(module, nn.Dropout2d):
+            module.p = recipe.model.channel_dropout
 
 
 def train(run: Run, start: Place = Place()) -> Iterator[Step | Evaluating | EpochEnd]:  # noqa: B008 - immutable

@@ -8,7 +8,7 @@ from torch import nn
 from dlcore.activations import Activation, Tanh
 from dlcore.architectures import CNN, MLP, Architecture, LeNet, Linear, Recurrent, initialise, layers, size, skeleton
 from dlcore.datasets import Cifar10, Data, DataError, Mnist5k, Moons
-from dlcore.settings import choices
+from dlcore.settings import choices, parse
 
 KINDS, DATA, ACTIVATIONS = choices(Architecture), choices(Data), choices(Activation)
 SHAPES = sorted({cls.shape for cls in DATA.values()})
@@ -16,6 +16,9 @@ VARIANTS = [
     *(cls() for cls in KINDS.values()),
     MLP(widths=(7, 5, 3), activation=Tanh(), dropout=0.3, batch_norm=True),
     CNN(channels=(4, 5, 6), dense=9, dropout=0.0, activation=Tanh()),
+    CNN(channels=(4, 5, 6), padding=False, channel_dropout=0.3),
+    CNN(channels=(4, 5, 6), pooling="last"),
+    CNN(channels=(4, 5), padding=False, pooling="last", dense=9),
     LeNet(activation=Tanh()),
     *(Recurrent(cell=cell, hidden=6, layers=2, dropout=0.2) for cell in ("rnn", "lstm", "gru")),
 ]
@@ -112,13 +115,81 @@ def test_an_architecture_uses_the_activation_that_is_chosen(cls, kind):
 
 
 @pytest.mark.parametrize(
-    "architecture", [MLP(widths=(64,), dropout=0.5), CNN(channels=(4,), dropout=0.5), Recurrent(hidden=8, dropout=0.5)]
+    "architecture",
+    [
+        MLP(widths=(64,), dropout=0.5),
+        CNN(channels=(4,), dropout=0.5),
+        CNN(channels=(4,), dropout=0.0, channel_dropout=0.5),
+        Recurrent(hidden=8, dropout=0.5),
+    ],
 )
 def test_dropout_acts_in_training_and_not_in_evaluation(architecture):
     model, inputs = first_weights(architecture), torch.rand(2, 1, 28, 28)
     with torch.no_grad():
         assert not torch.equal(model.train()(inputs), model(inputs))
         assert torch.equal(model.eval()(inputs), model(inputs))
+
+
+def test_a_convolutional_network_of_before_padding_could_be_set_is_the_same_to_the_names_of_its_weights():
+    """Files hold weights by these names; a recipe that says nothing of padding and pooling means this network."""
+    plain = nn.Sequential(
+        *(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(32 * 3 * 3, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10)),
+    )
+    initialise(plain, 3)
+    written = '{"kind": "cnn", "channels": [8, 16, 32], "dense": 64, "activation": {"kind": "relu"}, "dropout": 0.2}'
+    model = first_weights(parse(CNN, written), seed=3)
+    ours, theirs = model.state_dict(), plain.state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    inputs, found = torch.rand(9, 1, 28, 28), []
+    for network in (model, plain):
+        torch.manual_seed(1)
+        found.append(network(inputs))
+        found.append(torch.rand(3))  # and not one random number more is drawn
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[1], found[3])
+
+
+def test_channel_dropout_silences_whole_patterns_and_makes_the_others_up_for_it():
+    model = first_weights(CNN(channels=(50,), channel_dropout=0.4))
+    seen = []
+    (layer,) = (module for module in model.modules() if isinstance(module, nn.Dropout2d))
+    layer.register_forward_hook(lambda layer, inputs, output: seen.append((inputs[0], output)))
+    model(torch.rand(20, 1, 28, 28) + 1)
+    before, after = (maps.flatten(2) for maps in seen[0])
+    silent = (after == 0).all(2)
+    assert silent.float().mean().item() == pytest.approx(0.4, abs=0.06)  # of 1,000 patterns
+    torch.testing.assert_close(after[~silent], before[~silent] / 0.6)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("pooling", ["each", "last"])
+@pytest.mark.parametrize("padding", [True, False])
+@pytest.mark.parametrize("side", range(1, 29))
+def test_convolutions_are_refused_exactly_where_nothing_would_be_left_of_a_picture(side, padding, pooling):
+    small = Tiny()
+    small.shape, small.classes = (1, side, side + 3), ()
+    for count in range(1, 7):
+        model = CNN(channels=(2,) * count, padding=padding, pooling=pooling)
+        problems = model.problems(small, 64)
+        if side < CNN.smallest:
+            assert [problem.setting for problem in problems] == ["model.kind"]
+        elif problems:
+            (problem,) = problems
+            with pytest.raises(RuntimeError):
+                skeleton(model, small.shape, 2)(torch.zeros(2, *small.shape, device="meta"))
+            assert problem.setting == "model.channels"
+            assert f"has {count} convolutions" in problem.text
+            assert ("takes 2 pixels off" in problem.text) == (not padding)
+            assert ("halves" in problem.text) == (pooling == "each")
+            fix = int(problem.text.split("at most ")[1].rstrip("."))
+            assert 1 <= fix < count
+            assert CNN(channels=(2,) * fix, padding=padding, pooling=pooling).problems(small, 64) == []
+        else:
+            assert skeleton(model, small.shape, 2)(torch.zeros(2, *small.shape, device="meta")).shape == (2, 2)
 
 
 def test_a_recurrent_network_reads_rows_from_top_to_bottom():

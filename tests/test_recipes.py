@@ -4,6 +4,8 @@ import statistics
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from dlcore.datasets import Cifar10
 from dlcore.jobs import Conductor
@@ -96,3 +98,83 @@ def test_cifar_lenet_trains_on_photographs_that_are_on_disk(conductor, monkeypat
     assert job.history.steps == 3  # 180 of the 200 pictures are trained on, in batches of 64
     (row,) = job.history.epochs
     assert row.train_loss == pytest.approx(np.log(10), abs=0.3)  # nothing to learn here: as good as guessing
+
+
+# The networks that the recipes are named after, each as its source writes it
+
+
+class MnistCnn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 32, 3), nn.Conv2d(32, 64, 3)
+        self.dropout1, self.dropout2 = nn.Dropout2d(0.25), nn.Dropout(0.5)
+        self.fc1, self.fc2 = nn.Linear(9216, 128), nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = F.relu(self.conv1(x))
+        x = F.relu(self.conv2(x))
+        x = self.dropout1(F.max_pool2d(x, 2))
+        x = F.relu(self.fc1(torch.flatten(x, 1)))
+        return self.fc2(self.dropout2(x))
+
+
+class SimpleNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(784, 128), nn.Linear(128, 10)
+
+    def forward(self, x):
+        return self.fc2(F.relu(self.fc1(x.view(-1, 784))))
+
+
+class Perceptron(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(784, 128), nn.Linear(128, 64), nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.view(-1, 784))))))
+
+
+class LeNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(16 * 5 * 5, 120), nn.Linear(120, 84), nn.Linear(84, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2).flatten(1)
+        return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x)))))
+
+
+SOURCES = {
+    "mnist-cnn": (MnistCnn, 1_199_882),
+    "simplenet": (SimpleNet, 101_770),
+    "mlp": (Perceptron, 109_386),
+    "cifar-lenet": (LeNet, 62_006),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_recipe_has_the_network_of_its_source(name):
+    recipe, (source, count) = RECIPES[name].recipe, SOURCES[name]
+    ours, theirs = recipe.model.build(recipe.data.shape, recipe.outputs), source()
+    assert sum(parameter.numel() for parameter in ours.parameters()) == count
+    with torch.no_grad():
+        for one, other in zip(theirs.parameters(), ours.parameters(), strict=True):
+            one.copy_(other)
+    inputs = torch.randn(16, *recipe.data.shape, generator=torch.Generator().manual_seed(0))
+    for training in (False, True):  # the same dropout, drawn in the same order
+        found = []
+        for network in (ours, theirs):
+            torch.manual_seed(1)
+            with torch.no_grad():
+                found.append(network.train(training)(inputs))
+        torch.testing.assert_close(*found)
+
+
+def test_the_classic_convolutional_network_is_trained_as_its_source_does():
+    recipe = RECIPES["mnist-cnn"].recipe
+    assert (recipe.optimizer.kind, recipe.optimizer.lr, recipe.optimizer.momentum) == ("sgd", 0.001, 0.9)
+    assert (recipe.batch_size, recipe.epochs, recipe.schedule.kind) == (64, 10, "constant")

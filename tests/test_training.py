@@ -497,6 +497,18 @@ def test_a_steered_run_has_other_settings_from_its_next_step_on():
     assert (type(last), last.epoch) == (EpochEnd, 1)
 
 
+def test_dropout_of_units_and_of_channels_are_steered_each_on_its_own():
+    recipe = Recipe(model=CNN(channels=(4,), dense=8, dropout=0.5, channel_dropout=0.25), batch_size=50)
+    run = start(recipe, digits())
+    for dropout, channels in ((0.5, 0.0), (0.1, 0.75)):
+        steered = changed(
+            recipe, model=recipe.model.model_copy(update={"dropout": dropout, "channel_dropout": channels})
+        )
+        training.steer(run, steered)
+        shares = {type(module): module.p for module in run.model.modules() if hasattr(module, "p")}
+        assert shares == {torch.nn.Dropout: dropout, torch.nn.Dropout2d: channels}
+
+
 def test_more_epochs_are_taken_up_even_after_the_last():
     run = start()
     events = train(run)
