@@ -45,7 +45,7 @@ class EpochEnd(NamedTuple):
     """An epoch was trained and evaluated."""
 
     epoch: int
-    train: Scores  # on as many training samples as there are validation samples, after the epoch, dropout off
+    train: Scores  # on as many training samples as validate, at least a batch of evaluation; as validation, dropout off
     validation: Scores
     lr: float  # of the epoch's last step
 
@@ -106,7 +106,7 @@ def steer(run: Run, recipe: Recipe) -> None:
 def train(run: Run, start: Place = Place()) -> Iterator[Step | Evaluating | EpochEnd]:  # noqa: B008 - immutable
     """The loop. Between two yields lies at most one batch; gradients survive the yield."""
     model, optimizer, per_epoch = run.model, run.optimizer, run.steps_per_epoch
-    sample = run.data.train.first(len(run.data.validation))
+    sample = run.data.train.first(max(len(run.data.validation), EVALUATION_BATCH))  # small sets whole, at no more cost
     parameters, take_step = list(model.parameters()), _without_hooks(optimizer)
     epoch, done = start
     while epoch < run.recipe.epochs:

@@ -11,8 +11,8 @@ from benchmarks.pictures import write_mnist
 from dlcore import splits, training
 from dlcore.architectures import CNN, MLP, Linear
 from dlcore.augmentation import Augmentation
-from dlcore.datasets import Data, Line, Mnist, Mnist5k, Moons, Sine, load
-from dlcore.losses import Loss, MeanSquaredError
+from dlcore.datasets import Data, Line, Mnist, Mnist5k, Moons, PassFail, Sine, load
+from dlcore.losses import CrossEntropy, Loss, MeanSquaredError
 from dlcore.optimizers import SGD, Adam, Optimizer
 from dlcore.randomness import generator
 from dlcore.recipe import Recipe
@@ -306,14 +306,34 @@ def test_regression_is_scored_by_its_values_without_accuracy():
     assert found.loss == pytest.approx(np.mean((found.predicted - split.targets.numpy()) ** 2), rel=1e-5)
 
 
-def test_an_epoch_ends_with_the_scores_of_the_validation_split_and_of_as_many_training_samples():
+@pytest.mark.parametrize(("batch", "measured"), [(16, 40), (40, 40), (64, 64), (256, 120)])
+def test_an_epoch_ends_with_the_scores_of_the_validation_split_and_of_a_like_number_of_training_samples(
+    monkeypatch, batch, measured
+):
+    """40 samples validate, of 120 that are trained on: as many are measured, at least a batch, and few are whole."""
+    monkeypatch.setattr(training, "EVALUATION_BATCH", batch)
     run = start(changed(MOONS, epochs=1))
     *_, end = train(run)
-    sample = Split(run.data.train.inputs[:40], run.data.train.targets[:40])
+    sample = Split(run.data.train.inputs[:measured], run.data.train.targets[:measured])
     for found, split in ((end.train, sample), (end.validation, run.data.validation)):
         expected = score(run, split)
         assert (found.loss, found.accuracy) == (expected.loss, expected.accuracy)
         assert np.array_equal(found.predicted, expected.predicted)
+
+
+@pytest.mark.parametrize("data", [Line(), PassFail()])
+def test_the_training_curve_of_four_points_measures_all_four(data):
+    loss = CrossEntropy() if data.classes else MeanSquaredError()
+    run = start(Recipe(data=data, model=Linear(), loss=loss, optimizer=SGD(lr=0.1), epochs=1, batch_size=2))
+    *_, end = train(run)
+    x = np.array([1.0, 2, 3, 4])
+    w, b = (value.detach().numpy().reshape(-1) for value in run.model.parameters())
+    if data.classes:
+        right = (w[1] * x + b[1] > w[0] * x + b[0]) == (x > 2.5)
+        assert len(end.train.predicted) == 4
+        assert end.train.accuracy == right.mean()
+    else:
+        assert end.train.loss == pytest.approx(np.mean((w * x + b - 2 * x) ** 2), rel=1e-5)
 
 
 def test_evaluation_leaves_weights_batch_statistics_and_random_state_alone():
