@@ -222,6 +222,7 @@ class Cifar10(_Downloaded):
 
 
 SAMPLES = Annotated[int, Slider(100, 5000, log=True)]
+LEAST = 2  # samples of a class that a split into parts with its share in each needs
 
 
 def samples(default: int) -> int:
@@ -296,6 +297,13 @@ class Xor(_Toy):
         random = np.random.default_rng(self.split_seed)
         places = random.uniform(-1, 1, (self.samples, 2))
         targets = (places[:, 0] > 0) != (places[:, 1] > 0)
+        for kind in (
+            False,
+            True,
+        ):  # few points may all fall into one class: then some move to the quarter beside theirs
+            moved = np.flatnonzero(targets != kind)[: max(0, LEAST - np.sum(targets == kind))]
+            places[moved, 0] *= -1
+            targets[moved] = kind
         return places + random.normal(0, self.noise, places.shape), targets.astype(np.int64)
 
 

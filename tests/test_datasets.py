@@ -195,6 +195,42 @@ def test_a_toy_set_has_the_samples_asked_for_with_the_same_share_of_classes_in_e
     assert max(shares) - min(shares) <= 1 / (samples // 5) + 1e-6
 
 
+def xor_as_drawn(samples, seed):
+    """Places and classes by the rule alone."""
+    places = np.random.default_rng(seed).uniform(-1, 1, (samples, 2))
+    return places, places.prod(1) < 0
+
+
+@pytest.mark.parametrize("seed", [2116, 8151, 12165, 78278])
+def test_a_class_of_which_the_rule_draws_a_single_point_gets_another(seed):
+    places, targets = xor_as_drawn(20, seed)
+    assert min(targets.sum(), (~targets).sum()) == 1
+    found = Xor(samples=20, split_seed=seed, noise=0).load(lambda share: None)
+    assert [len(split) for split in parts(found)] == [12, 4, 4]
+    assert set(found.train.targets.tolist()) == {0, 1}
+    inputs, classes = Xor(samples=20, split_seed=seed, noise=0).points()
+    assert sorted(np.bincount(classes)) == [2, 18]
+    assert np.array_equal(classes, inputs.prod(1) < 0)  # by the rule, all of them
+    assert (inputs != places).any(1).sum() == 1
+
+
+@pytest.mark.parametrize("samples", range(20, 30))
+def test_where_the_rule_draws_enough_of_both_classes_its_points_are_taken_as_they_are(samples):
+    for seed in range(1000):
+        places, targets = xor_as_drawn(samples, seed)
+        inputs, classes = Xor(samples=samples, split_seed=seed, noise=0).points()
+        assert np.array_equal(inputs, places)
+        assert np.array_equal(classes, targets)
+
+
+@pytest.mark.parametrize("cls", [*TOYS, Sine])
+@pytest.mark.parametrize("samples", [*range(20, 26), 99])
+def test_the_smallest_sets_can_be_split_whatever_their_seed(cls, samples):
+    for seed in range(50):
+        found = cls(samples=samples, split_seed=seed, noise=5.0).load(lambda share: None)
+        assert sum(map(len, parts(found))) == samples
+
+
 def test_pictures_are_normalised_by_the_training_pictures_alone():
     found = load(Mnist5k())
     assert found.train.inputs.double().mean().item() == pytest.approx(0, abs=1e-4)
