@@ -6,10 +6,11 @@ is read, and nothing in it is unpickled but tensors and plain values.
 """
 
 import errno
+import math
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ KEPT = 20  # checkpoints along a run, to branch from
 ROOM = 500_000_000  # bytes that those may take; the best and the last two are kept whatever their size
 
 OTHER_NETWORK = "it holds the weights of another network than this {}"
+PLAIN = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8, torch.bool}
+NOT_OURS = "it is not a checkpoint of dlcore"
 
 
 class CheckpointError(Exception):
@@ -154,7 +157,11 @@ def write(checkpoint: Checkpoint, file: Path) -> None:
 
 
 def read(file: Path) -> Checkpoint:
-    """Raises CheckpointError for what is damaged, of a newer format, or not a checkpoint of ours."""
+    """Raises CheckpointError for what is damaged, of a newer format, or not a checkpoint of ours; and for one whose
+    weights are no numbers, from which nothing can go on.
+    """
+    if file.is_dir():
+        raise CheckpointError("it is a folder")
     try:
         with zipfile.ZipFile(file) as parts:
             if damaged := parts.testzip():
@@ -166,14 +173,76 @@ def read(file: Path) -> Checkpoint:
         raise CheckpointError("it is not there any more") from error
     except Exception as error:  # a file of any content can fail in any way
         raise CheckpointError(f"it is damaged ({type(error).__name__})") from error
-    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
-        raise CheckpointError("it is not a checkpoint of dlcore")
+    if not isinstance(values, dict) or not _is_count(values.get("format")):
+        raise CheckpointError(NOT_OURS)
     if values["format"] > FORMAT:
         raise CheckpointError(f"it has format {values['format']}, and this dlcore reads up to {FORMAT}: update dlcore")
     try:
-        return Checkpoint(**values)
+        checkpoint = Checkpoint(**values)
     except TypeError as error:
-        raise CheckpointError("it is not a checkpoint of dlcore") from error
+        raise CheckpointError(NOT_OURS) from error
+    if not _has_types(checkpoint):
+        raise CheckpointError(NOT_OURS)
+    if not all(value.isfinite().all() for value in checkpoint.model.values()):
+        raise CheckpointError("it holds weights that are no numbers")
+    return checkpoint
+
+
+def _has_types(found: Checkpoint) -> bool:
+    """Whether every field holds what `capture` puts there."""
+    counts = (found.epochs, found.place, found.step, found.seed)
+    return (
+        all(map(_is_count, counts))
+        and all(map(_is_duration, (found.elapsed, found.stepping, found.working)))
+        and isinstance(found.optimizer_kind, str)
+        and _is_dict(found.model, str, _is_plain)
+        and _is_memory(found.optimizer)
+        and _is_dict(found.random, str, lambda value: _is_plain(value) and value.dtype == torch.uint8)
+        and _is_generators(found.random.get("cpu"))
+        and all(_is_plain(value) and value.is_floating_point() for value in (found.mean, found.std))
+    )
+
+
+def _is_memory(value: Any) -> bool:
+    """Whether this is the state of an optimizer, as far as it can be told without one."""
+    if not (_is_dict(value, str) and _is_dict(value.get("state"), int, lambda state: _is_dict(state, str))):
+        return False
+    groups = value.get("param_groups")
+    return isinstance(groups, list) and all(
+        _is_dict(group, str)
+        and isinstance(group.get("params"), list)
+        and all(map(_is_count, group["params"]))
+        and isinstance(group.get("lr"), float | int)
+        for group in groups
+    )
+
+
+def _is_generators(state: Tensor | None) -> bool:
+    """Whether a generator of the CPU can be in this state."""
+    try:
+        torch.Generator().set_state(state)
+    except (TypeError, RuntimeError):
+        return False
+    return True
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
+def _is_dict(value: Any, key: type, fits: Callable[[Any], bool] = lambda item: True) -> bool:
+    return isinstance(value, dict) and all(type(name) is key and fits(item) for name, item in value.items())
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether this is a tensor whose numbers are all there, one by one: other kinds fail later, or grow when used."""
+    if not isinstance(value, Tensor) or value.device.type != "cpu" or value.layout != torch.strided or value.is_nested:
+        return False
+    return value.dtype in PLAIN and value.nbytes <= value.untyped_storage().nbytes()
 
 
 def worth_keeping(epochs: Iterable[int], best: int, size: int) -> set[int]:

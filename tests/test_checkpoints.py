@@ -1,5 +1,6 @@
 import io
 import itertools
+import math
 import os
 import pickle
 import random
@@ -303,6 +304,61 @@ def test_what_is_no_checkpoint_of_ours_is_refused_with_a_sentence(file, content,
     file.write_bytes(content)
     with pytest.raises(CheckpointError, match=words):
         read(file)
+
+
+STATE = {"state": {}, "param_groups": [{"lr": 0.01, "params": [0]}]}
+HUGE = torch.zeros(1).expand(10**12)  # four bytes on disk
+FORGED = {
+    "epochs": ["1", 1.0, True, -1, None],
+    "place": ["1", -1, torch.tensor(1)],
+    "step": ["5", 5.0, -5],
+    "seed": ["0", None, -1],
+    "elapsed": ["1", math.nan, math.inf, -1.0, True],
+    "stepping": [None, math.nan],
+    "working": [[], -math.inf],
+    "optimizer_kind": [7, None],
+    "model": [None, [], {1: torch.zeros(2)}, {"a": [1.0]}, {"a": torch.zeros(2).to_sparse()}, {"a": HUGE}],
+    "optimizer": [
+        *(None, [], {}, {"state": {}}, STATE | {"state": [1]}, STATE | {"state": {"a": {}}}, STATE | {"state": {0: 1}}),
+        *(STATE | {"param_groups": groups} for groups in (None, {}, [1], [{}], [{"params": [0]}], [{"lr": 1.0}])),
+        STATE | {"param_groups": [{"lr": "high", "params": [0]}]},
+    ],
+    "random": [None, {}, {"cpu": "x"}, {"cpu": torch.zeros(5)}, {"cpu": torch.zeros(5, dtype=torch.uint8)}],
+    "mean": [None, 0.5, torch.zeros(2, dtype=torch.int64)],
+    "std": [None, [1.0]],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in FORGED.items() for value in values])
+def test_a_field_that_does_not_hold_what_it_should_is_refused(file, field, value):
+    torch.save(vars(read(file)) | {field: value}, file)
+    with pytest.raises(CheckpointError, match=r"^it is not a checkpoint of dlcore$"):
+        read(file)
+
+
+def test_the_forged_fields_are_all_that_there_are():
+    assert FORGED.keys() == vars(taken()).keys() - {"format"}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float64])
+def test_weights_that_are_no_numbers_are_refused(file, bad, kind):
+    found = vars(read(file))
+    name = list(found["model"])[-3]
+    found["model"][name] = found["model"][name].to(kind)
+    torch.save(found, file)
+    assert read(file)
+    found["model"][name].view(-1)[-1] = bad
+    torch.save(found, file)
+    with pytest.raises(CheckpointError, match=r"^it holds weights that are no numbers$"):
+        read(file)
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_told(tmp_path):
+    (tmp_path / "epoch-1.pt").mkdir()
+    with pytest.raises(CheckpointError, match=r"^it is a folder$"):
+        read(tmp_path / "epoch-1.pt")
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):

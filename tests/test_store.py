@@ -78,9 +78,10 @@ def entered(runs, *records):
 
 def checkpoint(epochs, place=0, step=None, size=1000):
     weights = {"weights": torch.full((size // 4,), float(epochs))}
-    none = torch.zeros(0)
+    none, memory = torch.zeros(0), {"state": {}, "param_groups": [{"lr": 0.01, "params": [0]}]}
+    random = {"cpu": torch.Generator().get_state()}
     places = (epochs, place, epochs * 10 + place if step is None else step)
-    return Checkpoint(*places, 1.0, 1.0, 1.0, 0, "adam", weights, {}, {"cpu": none}, none, none)
+    return Checkpoint(*places, 1.0, 1.0, 1.0, 0, "adam", weights, memory, random, none, none)
 
 
 def content(found):
