@@ -399,18 +399,18 @@ def test_others_can_use_the_store_while_a_checkpoint_is_written(runs, monkeypatc
 
     def slowly(*arguments):
         writing.set()
-        assert go_on.wait(30)
+        assert go_on.wait(100)
         write(*arguments)
 
     monkeypatch.setattr(checkpoints, "write", slowly)
     number = entered(runs, record(history=history(1)))
     thread = threading.Thread(target=lambda: runs.save(runs.open(number), [checkpoint(1)]))
     thread.start()
-    assert writing.wait(30)
+    assert writing.wait(60)
     found = []
     reader = threading.Thread(target=lambda: found.append(runs.rows()))
     reader.start()
-    reader.join(20)
+    reader.join(60)
     assert found
     with contextlib.closing(Store(runs.root)) as other:
         other._connection.execute("PRAGMA busy_timeout = 0")

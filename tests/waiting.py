@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 30, every: float = 0.02) -> T:
+def wait_until(condition: Callable[[], T], timeout: float = 60, every: float = 0.02) -> T:
     """Return the first true value of `condition()`; fail after `timeout` seconds, saying what was waited for.
 
     What a page shows is better waited for with Playwright's `expect(...)`, which knows why it is not there.

@@ -1,6 +1,7 @@
 """What a person does at the dashboard, in a line each. Everything waits for a condition."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from playwright.sync_api import Locator, Page, expect
@@ -96,10 +97,11 @@ def set_pace(page: Page, shown: str) -> None:
     slider = page.get_by_role("slider", name="Pace")
     slider.focus()
     slider.press("End")
-    for _ in range(10):
-        if page.locator(".st-key-pace").get_by_text(shown, exact=True).first.is_visible():
-            break
+    told = page.locator(".st-key-pace").get_by_text(shown, exact=True).first
+    while not told.is_visible() and (now := slider.get_attribute("aria-valuenow")) != "0":
         slider.press("ArrowLeft")
+        expect(slider).not_to_have_attribute("aria-valuenow", now)
+    expect(told).to_be_visible()
     settled(page)
 
 
@@ -112,7 +114,7 @@ def status(page: Page) -> Locator:
     return page.locator(".st-key-status")
 
 
-def reaches(page: Page, word: str) -> None:
+def reaches(page: Page, word: str | re.Pattern) -> None:
     expect(status(page)).to_contain_text(word)
 
 
@@ -128,6 +130,14 @@ COUNT = """(plot) => (document.querySelector(plot)?.data ?? []).map(({ y }) => y
 def points(page: Page, chart: str) -> list[int]:
     """How many points each line of a chart has."""
     return page.evaluate(COUNT, PLOT[chart])
+
+
+def has_points(page: Page, chart: str, counts: Sequence[int]) -> None:
+    """The last lines of a chart come to have so many points each; the status may be a tick ahead of it."""
+    page.wait_for_function(
+        f"([plot, counts]) => String(({COUNT})(plot).slice(-counts.length)) === String(counts)",
+        arg=[PLOT[chart], list(counts)],
+    )
 
 
 def wait_for_points(page: Page, chart: str, more_than: Sequence[int]) -> None:

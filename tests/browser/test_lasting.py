@@ -21,7 +21,7 @@ from tests.browser.helpers import (
 )
 from tests.browser.serving import serve
 
-ENDLESS = 1000
+ENDLESS = 100_000
 
 
 def marks(page: Page) -> list[str]:
@@ -103,7 +103,7 @@ def test_a_killed_server_leaves_an_interrupted_run_that_goes_on_and_branches(pag
         choose_recipe(page, "simplenet", 40)
         set_pace(page, "50 steps/s")
         start(page, "live-loss")
-        reaches(page, "epoch 3 of 40")
+        reaches(page, re.compile(r"epoch ([3-9]|\d\d) of 40"))
         page.goto("about:blank")  # a page without its server complains
     finally:
         process.kill()
@@ -116,7 +116,8 @@ def test_a_killed_server_leaves_an_interrupted_run_that_goes_on_and_branches(pag
         detail = page.locator(".st-key-run-detail")
         expect(detail).to_contain_text("interrupted")
         detail.get_by_role("button", name="Resume", exact=True).click()
-        reaches(page, "epoch 3 of 40")  # at the pace that it had
+        reaches(page, "training")  # at the pace that it had
+        reaches(page, re.compile(r"epoch ([3-9]|\d\d) of 40"))
         set_pace(page, "full speed")
         reaches(page, "finished")
         reaches(page, "step 2520 of 2520")
@@ -130,7 +131,7 @@ def test_a_killed_server_leaves_an_interrupted_run_that_goes_on_and_branches(pag
         reaches(page, "finished")
         page.goto("about:blank")
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     finally:
         process.kill()
         process.wait()

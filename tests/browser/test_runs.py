@@ -35,7 +35,7 @@ def url(folder: Path) -> Iterator[str]:
     try:
         yield url
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     finally:
         process.kill()
         process.wait()
@@ -148,7 +148,8 @@ def test_boxes_lay_runs_over_each_other_and_tell_in_what_they_differ(page: Page,
     click(page, "slow", BOX)
     expect(detail(page)).to_contain_text("2 runs over the")
     expect(page).to_have_url(re.compile(r"\?run=3&run=2$"))
-    page.locator(".st-key-overlay-accuracy .main-svg").first.wait_for()
+    for chart in ("overlay-loss", "overlay-accuracy"):
+        page.locator(f".st-key-{chart} .main-svg").first.wait_for()
     assert lines(page, "overlay-loss") == lines(page, "overlay-accuracy") == ["slow · run 3", "wide · run 2"]
     table = detail(page).get_by_role("table")
     expect(table.get_by_role("row").filter(has_text="Architecture: widths")).to_contain_text("32, 32")

@@ -13,8 +13,8 @@ from tests.browser.helpers import (
     choose,
     choose_recipe,
     drawn,
+    has_points,
     open_train,
-    points,
     press,
     reaches,
     set_number,
@@ -27,7 +27,7 @@ from tests.browser.helpers import (
     wait_for_steps,
 )
 
-ENDLESS = 1000  # epochs: longer than any test looks
+ENDLESS = 100_000  # epochs: longer than any test looks
 
 
 def train(page: Page, server: str, recipe: str = "simplenet", epochs: int = ENDLESS, pace: str = "full speed") -> None:
@@ -75,7 +75,7 @@ def test_the_networks_layers_are_listed_when_someone_wants_to_see_them(page: Pag
 
 
 def test_a_run_streams_from_start_to_its_csv(page: Page, server: str, tmp_path: Path):
-    train(page, server, epochs=3, pace="20 steps/s")
+    train(page, server, epochs=3, pace="5 steps/s")
     reaches(page, "training")
     wait_for_steps(page, "live-loss", 5)
     wait_for_steps(page, "live-loss", 5)
@@ -83,8 +83,8 @@ def test_a_run_streams_from_start_to_its_csv(page: Page, server: str, tmp_path: 
     reaches(page, "finished")
     reaches(page, "epoch 3 of 3")
     reaches(page, "step 189 of 189")
-    assert points(page, "live-loss")[2:] == [3, 3]
-    assert points(page, "live-accuracy") == [3, 3]
+    has_points(page, "live-loss", [3, 3])
+    has_points(page, "live-accuracy", [3, 3])
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
     expect(button(page, "Start")).to_be_enabled()
     name, rows = table_of(page, tmp_path)
@@ -186,7 +186,7 @@ def test_a_double_click_starts_one_run(page: Page, server: str, tmp_path: Path):
     settled(page)
     button(page, "Start").dblclick()
     reaches(page, "training")
-    reaches(page, "epoch 2")
+    reaches(page, re.compile(r"epoch ([2-9]|\d\d)"))
     second = int(table_of(page, tmp_path)[0].rsplit("-", 1)[1])
     assert second == first + 1
     press(page, "Stop")
