@@ -138,7 +138,7 @@ def test_a_run_ends_when_patience_is_over(conductor):
 
 
 def test_regression_ends_by_its_loss(conductor):
-    job = ended(conductor, changed(LINE, epochs=100000), patience=5)
+    job = ended(conductor, changed(LINE, epochs=100000, optimizer=SGD(lr=0.11)), patience=5)
     losses = [row.val_loss for row in job.history.epochs]
     assert (job.status, patient(losses, 5), patient(losses[:-1], 5)) == ("finished", True, False)
 
