@@ -107,7 +107,12 @@ class _Downloaded(_Sampled):
 
     @property
     def train_size(self):
-        return self.published - self.published // 10
+        pictures = self.pictures(data_root())
+        return pictures - max(1, pictures // 10)
+
+    def pictures(self, root: Path) -> int:
+        """How many training pictures there are, or will be once it is fetched."""
+        return self.published
 
     def read(self, root: Path) -> tuple[np.ndarray, Tensor, np.ndarray, Tensor]:
         """Training pictures (uint8) and classes, test pictures and classes. Raises FileNotFoundError."""
@@ -167,6 +172,12 @@ class Mnist(_Downloaded):
     published = 60000
     folder: ClassVar[str] = "MNIST"
     kind: Literal["mnist"] = "mnist"
+
+    def pictures(self, root):
+        try:
+            return _sizes(root / self.folder / "raw" / "train-images-idx3-ubyte", 3)[0]
+        except (OSError, ValueError):  # not there, or damaged, which is told when it is read
+            return self.published
 
     def read(self, root):
         raw = root / self.folder / "raw"
@@ -391,10 +402,15 @@ def _stratified(targets: Tensor, seed: int, held: tuple[int, int]) -> list[Tenso
 
 def _idx(file: Path, dimensions: int) -> np.ndarray:
     """A file of MNIST's format (a magic number, the sizes, the bytes), mapped into memory: read when it is used."""
+    sizes = _sizes(file, dimensions)
+    return np.memmap(file, np.uint8, "r", offset=4 * (1 + dimensions), shape=tuple(sizes))
+
+
+def _sizes(file: Path, dimensions: int) -> list[int]:
     head = np.fromfile(file, ">i4", 1 + dimensions).tolist()
     if len(head) <= dimensions or head[0] != 0x800 + dimensions:
         raise ValueError(f"{file.name} is not of MNIST's format")
-    return np.memmap(file, np.uint8, "r", offset=4 * len(head), shape=tuple(head[1:]))
+    return head[1:]
 
 
 def _torchvision() -> dict[str, Any]:

@@ -43,6 +43,11 @@ class Optimizer(Settings):
     formula: ClassVar[str]  # LaTeX
     lr: float
 
+    @property
+    def kept(self) -> int:
+        """How many numbers it keeps for each weight from step to step."""
+        return 2
+
     def problems(self) -> list[Problem]:
         return []
 
@@ -70,6 +75,10 @@ class SGD(Optimizer):
     momentum: MEMORY = memory(0.9, "Momentum", "Share of the last step that is kept: speed gathers along a slope.")
     nesterov: bool = Field(False, title="Nesterov", description="Look ahead along the momentum before stepping.")
     weight_decay: DECAY = decay()
+
+    @property
+    def kept(self):
+        return 1 if self.momentum else 0
 
     def problems(self):
         if self.nesterov and self.momentum == 0:
@@ -178,6 +187,10 @@ class Adagrad(Optimizer):
     eps: EPSILON = epsilon(1e-10)
     weight_decay: DECAY = decay()
 
+    @property
+    def kept(self):
+        return 1
+
     def build(self, parameters):
         return torch.optim.Adagrad(parameters, lr=self.lr, eps=self.eps, weight_decay=self.weight_decay)
 
@@ -196,6 +209,10 @@ class RMSprop(Optimizer):
     momentum: MEMORY = memory(0.0, "Momentum", "Share of the last step that is kept: speed gathers along a slope.")
     eps: EPSILON = epsilon(1e-8)
     weight_decay: DECAY = decay()
+
+    @property
+    def kept(self):
+        return 2 if self.momentum else 1
 
     def build(self, parameters):
         return torch.optim.RMSprop(parameters, **self.model_dump(exclude={"kind"}))

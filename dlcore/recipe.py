@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from dlcore import devices
+from dlcore import devices, memory
 from dlcore.architectures import MLP, Architecture
 from dlcore.augmentation import Augmentation
-from dlcore.datasets import Data, Mnist5k
+from dlcore.datasets import Data, DataError, Mnist5k
 from dlcore.losses import CrossEntropy, Loss
 from dlcore.optimizers import Adam, Optimizer
 from dlcore.schedules import Constant, Schedule
@@ -79,7 +79,22 @@ class Recipe(Settings):
         if self.device not in devices.available():
             here = ", ".join(devices.available())
             found.append(Problem("device", f"device is {self.device}, which this machine lacks; it has {here}."))
+        if not found:  # what cannot be built cannot be measured
+            try:
+                found += [] if memory.fits(self._plan()) else [memory.problem(self._plan())]
+            except DataError as error:
+                found.append(Problem("model.kind", f"model.kind is {self.model.kind}, but {error}"))
         return found
+
+    def warnings(self) -> list[Problem]:
+        """What a person should know of this recipe, if it has no problems."""
+        return [] if self.problems() or memory.fits(self._plan(), memory.LARGE) else [memory.warning(self._plan())]
+
+    def _plan(self) -> memory.Plan:
+        samples = self.data.train_size or 1
+        batch = samples if self.batch_size == "all" else min(samples, self.batch_size)
+        kept = self.optimizer.kept
+        return memory.Plan(self.model, self.data.shape, self.outputs, kept, samples, batch, self.device)
 
     @property
     def outputs(self) -> int:

@@ -12,13 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dlcore.architectures import initialise
+from dlcore.memory import BLOCK, EVALUATION_BATCH
 from dlcore.metrics import accuracy
 from dlcore.randomness import derive, generator
 from dlcore.recipe import Recipe
 from dlcore.splits import Dataset, FiledSplit, Samples, Split
-
-EVALUATION_BATCH = 256  # samples between two yields while evaluating: about as long as a training step of 64
-BLOCK = 8  # batches gathered at a time: few calls for small ones, while large ones stay in the processor's cache
 
 
 class Step(NamedTuple):

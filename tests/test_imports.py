@@ -17,6 +17,7 @@ INTERFACE = [*PAGES, *ROOT.glob("dashboard.py")]
 LAYERS = [
     {"settings", "splits"},
     {"datasets", "architectures", "activations", "losses", "optimizers", "schedules", "augmentation", "stopping"},
+    {"memory"},
     {"recipe"},
     {"training", "records"},
     {"checkpoints"},
@@ -139,7 +140,12 @@ def test_charts_are_pure():
 
 def test_the_engine_starts_without_what_only_some_choices_need():
     late = ["torchvision", "torch._dynamo", "sklearn", "pandas", "mlxtend", "pooch", "streamlit", "plotly"]
-    program = f"import sys, dlcore.jobs, dlcore.recipes; print([name for name in {late} if name in sys.modules])"
+    program = f"""
+import sys, dlcore.jobs
+from dlcore.recipes import RECIPES
+assert not any(named.recipe.problems() or named.recipe.warnings() for named in RECIPES.values())
+print([name for name in {late} if name in sys.modules])
+"""
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

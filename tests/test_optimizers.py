@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlcore.optimizers import SGD, Optimizer
+from dlcore.optimizers import SGD, Optimizer, RMSprop
 from dlcore.settings import choices
 
 KINDS = choices(Optimizer)
@@ -330,3 +330,16 @@ def test_steering_leaves_memory_and_parameters_alone(kind):
     assert (group["lr"], group["params"]) == (0.5, [weights])
     assert group.keys() == optimizer.build([weights]).param_groups[0].keys()
     assert all(torch.equal(torch.as_tensor(machine.state[weights][name]), value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    "optimizer", [*(cls() for cls in KINDS.values()), SGD(momentum=0), RMSprop(momentum=0.5)], ids=repr
+)
+def test_an_optimizer_says_how_many_numbers_it_keeps_for_each_weight(optimizer):
+    parameter = torch.nn.Parameter(torch.ones(5, 7))
+    found = optimizer.build([parameter])
+    parameter.grad = torch.ones(5, 7)
+    for _ in range(2):
+        found.step()
+    kept = [value for value in found.state[parameter].values() if torch.is_tensor(value) and value.shape == (5, 7)]
+    assert len(kept) == optimizer.kept

@@ -1,0 +1,126 @@
+"""Memory: about how much of it a run takes, told before it begins.
+
+What a network leaves for the way back is found by passing samples without values through a network without weights.
+That imports PyTorch's compiler, which takes seconds: it is done only where a bound leaves doubt whether there is room.
+"""
+
+import bisect
+import functools
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from dlcore import devices
+from dlcore.architectures import Architecture, skeleton
+from dlcore.settings import Problem
+from dlcore.splits import RESIDENT
+
+EVALUATION_BATCH = 256  # samples between two yields while evaluating: about as long as a training step of 64
+BLOCK = 8  # batches gathered at a time: few calls for small ones, while large ones stay in the processor's cache
+COPIES = 2  # checkpoints at a time, as a rule: the best, and the latest on its way to the disk
+LARGE = 0.5  # share of what there is, beyond which other programs may leave too little
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of a recipe decides how much memory it takes. It can be built: all else is checked before."""
+
+    model: Architecture
+    shape: tuple[int, ...]
+    outputs: int
+    kept: int  # numbers that the optimizer keeps for each weight
+    samples: int
+    batch: int  # samples in a step
+    device: str
+
+
+def needed(plan: Plan) -> int:
+    """Bytes that a run takes, about."""
+    return sum(_parts(plan))
+
+
+def fits(plan: Plan, share: float = 1.0) -> bool:
+    """Whether a run takes at most a share of its device's memory."""
+    room = share * _there(plan)
+    return sum(_parts(plan, closely=False)) <= room or needed(plan) <= room
+
+
+def problem(plan: Plan) -> Problem:
+    """What to say of a plan that does not fit, and what would."""
+    there = _there(plan)
+    had = f"a run takes about {_gigabytes(needed(plan))} of memory, but this machine has {_gigabytes(there)}"
+    if nearest := bisect.bisect(range(1, plan.batch), there, key=lambda size: needed(replace(plan, batch=size))):
+        told = f"batch_size makes steps of {plan.batch:,} samples, with which {had}; the nearest is {nearest}."
+        return Problem("batch_size", told)
+    network, weights = _parts(plan)[0], _looked_at(plan.model, plan.shape, plan.outputs, True)[0]
+    fix = f"at most about {float(f'{there / network * weights:.2g}'):,.0f} fit"
+    fix = fix if network > there else "make its layers smaller"
+    return Problem("model", f"model is {plan.model.kind} with {weights:,} weights, with which {had}; {fix}.")
+
+
+def warning(plan: Plan) -> Problem:
+    """What to say of a plan that takes a large part of what there is."""
+    network, _, batch = _parts(plan)
+    setting, fix = ("batch_size", "a smaller batch_size") if batch > network else ("model", "smaller layers")
+    told = f"This run takes about {_gigabytes(needed(plan))} of the {_gigabytes(_there(plan))} of memory that there are"
+    return Problem(setting, f"{told}, which may be too much beside other programs; with {fix} it takes less.")
+
+
+def _there(plan: Plan) -> float:
+    return devices.memory(plan.device) or math.inf
+
+
+def _parts(plan: Plan, closely: bool = True) -> tuple[int, int, int]:
+    """Bytes for the network with all that learning and keeping it takes, for the data, and for a batch."""
+    weights, left, largest = _looked_at(plan.model, plan.shape, plan.outputs, closely)
+    copies = COPIES * (1 + plan.kept) if plan.device == "cpu" else 0  # they are in the processor's memory
+    sample = math.prod(plan.shape)
+    whole = plan.samples * sample * 4
+    gathered = sample * (plan.samples if plan.batch == plan.samples else 2 * 4 * min(plan.samples, BLOCK * plan.batch))
+    step = (left + 2 * largest) * plan.batch + gathered
+    evaluation = 2 * largest * EVALUATION_BATCH
+    return weights * 4 * (2 + plan.kept + copies), whole if whole <= RESIDENT else 0, max(step, evaluation)
+
+
+@functools.lru_cache(64)
+def _looked_at(model: Architecture, shape: tuple[int, ...], outputs: int, closely: bool) -> tuple[int, int, int]:
+    """How many weights a network has, the bytes that a sample leaves in it for the way back, and the largest piece of
+    these; closely, or with a bound for the latter two.
+    """
+    network = skeleton(model, shape, outputs)
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    return weights, *(_passing(network, shape) if closely else _at_most(network, shape))
+
+
+def _passing(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
+    """What samples leave behind, from one batch without values."""
+    own = {value.untyped_storage()._cdata for value in network.state_dict().values()}
+    found: dict[int, int] = {}
+
+    def note(value: Tensor) -> Tensor:
+        memory = value.untyped_storage()
+        if memory._cdata not in own:
+            found[memory._cdata] = memory.nbytes()
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
+        _ = network.train()(torch.empty(EVALUATION_BATCH, *shape, device="meta"))
+    return sum(found.values()) // EVALUATION_BATCH, max(found.values()) // EVALUATION_BATCH
+
+
+def _at_most(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
+    """What is never less, by the sizes of the layers alone: as if no picture became smaller on its way."""
+    places = math.prod(shape[1:])
+    outputs = [
+        len(weight) * (1 if isinstance(module, nn.Linear) else places)
+        for module in network.modules()
+        for weight in module.parameters(recurse=False)
+        if weight.dim() > 1
+    ]
+    return 16 * (sum(outputs) + math.prod(shape)), 4 * max(*outputs, math.prod(shape))
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:,.1f} GB"
