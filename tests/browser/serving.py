@@ -20,7 +20,7 @@ def serve(folder: Path) -> tuple[subprocess.Popen, str]:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "streamlit", "run", ROOT / "dashboard.py", "--server.headless=true"]
-    command += ["--server.address=127.0.0.1", f"--server.port={port}", "--logger.enableRich=false"]
+    command += [f"--server.port={port}", "--logger.enableRich=false"]
     environment = os.environ | {"DLCORE_DATA": str(folder / "data"), "DLCORE_RUNS": str(folder / "runs")}
     with log.open("a") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
