@@ -1,19 +1,34 @@
 """Races: the same work for several contestants, who leads, and what the result is worth.
 
 Contestants start from the same weights wherever shapes agree, see the same batches in the same order and have the same
-budget (see `architectures.initialise`, `training.batches`, `Conductor.race`).
+budget (see `architectures.initialise`, `training.batches`, `Conductor.race`). What a learning rate makes of each is not
+left to chance either: a rate that suits one may not suit another, so each can try three of them first (`start`).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+import threading
+import weakref
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from dlcore.recipe import Recipe, change
+from dlcore.jobs import Conductor, Job
+from dlcore.recipe import Recipe, change, field_at
 from dlcore.records import Record
-from dlcore.settings import Problem, SettingsError
+from dlcore.settings import Problem, SettingsError, bounds
+from dlcore.store import StoreError
+
+Field = Sequence[tuple[str, Recipe]]  # the contestants by name
 
 MOST = 8
 LONGEST = 40  # letters of a name
 CHANCE = 0.05  # a gap that chance alone gives more often than this decides nothing
+# Tens, since a usual rate may be that far off: on two moons and on a line, ten times the usual is best for all eight
+# optimizers, while a factor of three off the best costs a point at most.
+TRIED = (0.1, 1, 10)  # times a contestant's own rate
+SHARE = 5  # the epochs of a race over those of a try
+TAG = "try"  # of the runs that tried a rate
+SEEDS = "whether one way to train is better than the other, only repeated seeds can tell"
 
 
 def contestants(base: Recipe, field: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Recipe]]:
@@ -39,32 +54,184 @@ def contestants(base: Recipe, field: Sequence[tuple[str, Mapping[str, Any]]]) ->
     return found
 
 
+def with_rate(base: Recipe, changes: Mapping[str, Any], rates: Literal["same", "own"]) -> dict[str, Any]:
+    """A contestant's changes with its learning rate among them: the one that they name, or that of the base recipe
+    (`same`), or the one that its optimizer starts with (`own`). Raises SettingsError for changes that cannot be.
+    """
+    if names_rate(changes):
+        return dict(changes)
+    optimizer = change(base, changes).optimizer
+    return {**changes, "optimizer.lr": base.optimizer.lr if rates == "same" else type(optimizer)().lr}
+
+
+def names_rate(changes: Mapping[str, Any]) -> bool:
+    whole = changes.get("optimizer")
+    return "optimizer.lr" in changes or (isinstance(whole, dict) and "lr" in whole)
+
+
+def rate(run: Record) -> str:
+    """Its learning rate, and what that was changed to on the way."""
+    first, now = (f"{recipe.optimizer.lr:g}" for recipe in (run.first_recipe, run.recipe))
+    return first if first == now else f"{first}, then {now}"
+
+
+def label(run: Record) -> str:
+    """A contestant's name with its learning rate, unless the name tells that already."""
+    return run.name if _tells_rate(run) else f"{run.name} · rate {rate(run)}"
+
+
+def _tells_rate(run: Record) -> bool:
+    return run.name.endswith(f"rate {rate(run)}")
+
+
+# Trying learning rates
+
+
+@dataclass(frozen=True)
+class Try:
+    """How a learning rate did for a contestant."""
+
+    rate: float
+    run: int  # its number
+    result: str
+    won: bool
+
+
+class Tuning:
+    """A race before which contestants look for their learning rates: for each, three are tried on fewer epochs, side by
+    side; then the race begins, each at the rate that was best. It goes on whoever looks. Once a try is stopped, there
+    is no race.
+    """
+
+    def __init__(self, conductor: Conductor, field: Field, tried: Collection[str], pace: float | None, paused: bool):
+        """Begins with the first contestant's tries. Raises SettingsError and StoreError, as `Conductor.race` does."""
+        self.going = True
+        self.problem = ""  # why it did not go on
+        self.names = [name for name, _ in field if name in tried]  # in their order
+        self.tries: dict[str, list[Try]] = {}  # of those who have theirs behind them
+        self.race: int | None = None  # its number, once it has begun
+        self._field = dict(field)
+        self.jobs = self._begin(conductor, self.names[0], pace, paused)  # that train, or did last
+        threading.Thread(target=self._go_on, args=[conductor], name="tuning", daemon=True).start()
+
+    def _begin(self, conductor: Conductor, name: str, pace: float | None, paused: bool) -> list[Job]:
+        """Let a contestant's tries race each other."""
+        recipe = self._field[name]
+        epochs = tries_epochs(recipe)
+        tries = [change(recipe, {"optimizer.lr": rate, "epochs": epochs}) for rate in tries_rates(recipe)]
+        jobs = conductor.race(
+            [(f"{name}, rate {recipe.optimizer.lr:g}", recipe) for recipe in tries], pace=pace, paused=paused
+        )
+        for job in jobs if conductor.store else []:
+            conductor.store.describe(job.number, tags=(TAG,))
+        return jobs
+
+    def _go_on(self, conductor: Conductor) -> None:
+        try:
+            for name in self.names:
+                if self.tries:
+                    self.jobs = self._begin(conductor, name, self.jobs[0].pace, paused=False)
+                for job in self.jobs:
+                    job.wait()
+                if any(job.status not in ("finished", "failed") for job in self.jobs):
+                    return
+                best = ranking(self.jobs)[0]
+                self._field[name] = change(self._field[name], {"optimizer.lr": best.first_recipe.optimizer.lr})
+                self.tries[name] = [
+                    Try(job.first_recipe.optimizer.lr, job.number, outcome(job), job is best) for job in self.jobs
+                ]
+            self.jobs = conductor.race(list(self._field.items()), pace=self.jobs[0].pace)
+            self.race = self.jobs[0].race
+            for job in self.jobs if conductor.store else []:
+                if job.name in self.tries:
+                    conductor.store.describe(job.number, note=self.told(job.name))
+        except (SettingsError, StoreError, RuntimeError) as error:  # the last: the conductor was closed meanwhile
+            self.problem = str(error)
+        finally:
+            self.going = False
+
+    def told(self, name: str) -> str:
+        """How a contestant came by its rate, in a sentence."""
+        tries = self.tries[name]
+        best = next(one for one in tries if one.won)
+        epochs = tries_epochs(self._field[name])
+        others = ", ".join(f"{one.rate:g} ({one.result}, run {one.run})" for one in tries)
+        return f"Learning rate {best.rate:g}, the best of three tried for {_count(epochs)}: {others}."
+
+
+_tunings: weakref.WeakKeyDictionary[Conductor, Tuning] = weakref.WeakKeyDictionary()
+
+
+def start(
+    conductor: Conductor, field: Field, tried: Collection[str] = (), *, pace: float | None = None, paused: bool = False
+) -> list[Job]:
+    """Start a race, or first the tries of those contestants whose learning rate is to be `tried`; the jobs that began.
+
+    Raises SettingsError and StoreError, as `Conductor.race` does.
+    """
+    _tunings.pop(conductor, None)
+    if not tried:
+        return conductor.race(field, pace=pace, paused=paused)
+    _tunings[conductor] = tuning = Tuning(conductor, field, tried, pace, paused)
+    return tuning.jobs
+
+
+def tuning(conductor: Conductor) -> Tuning | None:
+    """The latest race of a conductor, if its contestants look, or looked, for their rates."""
+    return _tunings.get(conductor)
+
+
+def tries_rates(recipe: Recipe) -> list[float]:
+    """The learning rates to try, lowest first; round, and as far as they are allowed."""
+    most = bounds(field_at(recipe, "optimizer.lr"))[1]
+    return list(dict.fromkeys(min(most, float(f"{recipe.optimizer.lr * times:.3g}")) for times in TRIED))
+
+
+def tries_epochs(recipe: Recipe) -> int:
+    return max(1, recipe.epochs // SHARE)
+
+
+# Who won
+
+
 def ranking(jobs: Sequence[Record]) -> list[Record]:
-    """Best first, by the last epoch's validation accuracy (loss decides ties, and alone in regression); whoever
-    failed comes last.
+    """Best first, by the last epoch's validation accuracy (loss decides ties, and alone in regression); then those
+    whose loss is not a number, those with no epoch done, and those that failed.
     """
 
     def merit(job: Record) -> tuple:
         last = job.history.epochs[-1] if job.history.epochs else None
-        return (job.status == "failed", last is None, last and (-(last.val_accuracy or 0), last.val_loss), job.number)
+        lost = last is not None and math.isnan(last.val_loss)
+        result = last and (lost, -(last.val_accuracy or 0), 0 if lost else last.val_loss)
+        return (job.status == "failed", last is None, result, job.number)
 
     return sorted(jobs, key=merit)
+
+
+def outcome(job: Record) -> str:
+    """What came out, in a word or two."""
+    if job.status == "failed" or not job.history.epochs:
+        return "failed" if job.status == "failed" else "no epoch done"
+    last = job.history.epochs[-1]
+    return f"loss {last.val_loss:.4g}" if last.val_accuracy is None else f"{last.val_accuracy:.1%} right"
 
 
 def verdict(jobs: Sequence[Record]) -> str:
     """What a finished race has shown, in plain words."""
     order = ranking(jobs)
-    racing = [job for job in order if job.history.epochs and job.status != "failed"]
     left = [f"{job.name} left the race: {job.failure.text}" for job in order if job.failure]
+    racing = [job for job in order if job.history.epochs and job.status != "failed"]
+    lost = [job for job in racing if math.isnan(job.history.epochs[-1].val_loss)]
+    left += [f"{job.name} came to nothing: its loss is not a number." for job in lost]
+    racing = [job for job in racing if job not in lost]
     if not racing:
         return " ".join(["Nobody came through.", *left])
     first = racing[0]
     words = [f"{first.name} came first: {_result(first)} after {_epochs(first)}."]
     if len(racing) > 1:
         words.append(_compare(first, racing[1]))
-    if quick := _quickest(racing):
-        words.append(quick)
-    return " ".join([*words, *left])
+    words += [_quickest(racing), _rates(jobs), *left]
+    return " ".join(filter(None, words))
 
 
 def _result(job: Record) -> str:
@@ -75,31 +242,52 @@ def _result(job: Record) -> str:
 
 
 def _epochs(job: Record) -> str:
-    count = len(job.history.epochs)
-    return f"{count} epoch{'s' if count != 1 else ''}"
+    return _count(len(job.history.epochs))
+
+
+def _count(epochs: int) -> str:
+    return f"{epochs} epoch{'s' if epochs != 1 else ''}"
 
 
 def _compare(first: Record, second: Record) -> str:
     """How far ahead the first is, and whether chance could have done it.
 
     Two classifiers that were asked the same samples: McNemar's exact test, which looks at those samples alone that
-    only one of them got right (McNemar 1947).
+    only one of them got right (McNemar 1947). It speaks of two trained networks, not of how they were trained.
     """
     text = f"{second.name} came second with {_result(second)}"
     if not first.recipe.data.classes or first.recipe.data != second.recipe.data:
         same = first.recipe.loss == second.recipe.loss and first.recipe.data == second.recipe.data
-        return f"{text}." if same else f"{text}; their figures are not measured alike, so mind what you compare."
+        return (
+            f"{text}; {SEEDS}." if same else f"{text}; their figures are not measured alike, so mind what you compare."
+        )
+    answers = [(getattr(job, "predicted", None), getattr(job, "targets", None)) for job in (first, second)]
+    if any(part is None for answer in answers for part in answer):  # they are not kept with a run
+        return f"{text}. Which samples each got right is no longer known, so chance may have done it; {SEEDS}."
     from scipy.stats import binomtest  # here, because only a finished race needs it
 
-    right, other = (job.predicted == job.targets for job in (first, second))
+    right, other = (predicted == targets for predicted, targets in answers)
     ahead, behind = int((right & ~other).sum()), int((other & ~right).sum())
     if ahead + behind == 0:
         return f"{text}, with the very same samples right: a tie."
     chance = binomtest(ahead, ahead + behind).pvalue
-    alone = f"Of {len(right)} samples {first.name} alone got {ahead} right, {second.name} alone {behind}"
+    told = f"Of {len(right)} samples {first.name} alone got {ahead} right, {second.name} alone {behind}"
     if chance > CHANCE:
-        return f"{text}. {alone}; chance gives such a gap in {chance:.0%} of races, so call it a tie."
-    return f"{text}. {alone}; chance would hardly do that ({'<0.1%' if chance < 0.001 else f'{chance:.1%}'})."
+        gap = f"chance gives such a gap between two equally good networks {chance:.0%} of the time, so call it a tie"
+    else:
+        often = "<0.1%" if chance < 0.001 else f"{chance:.1%}"
+        gap = f"between two equally good networks chance would hardly do that ({often})"
+    return f"{text}. {told}; {gap}. This is about these two networks on these samples: {SEEDS}."
+
+
+def _rates(jobs: Sequence[Record]) -> str:
+    """At which learning rates they raced."""
+    rates = {job.name: rate(job) for job in jobs}
+    if all(map(_tells_rate, jobs)):
+        return ""
+    if len(jobs) > 1 and len(set(rates.values())) == 1:
+        return f"All trained at the learning rate {next(iter(rates.values()))}."
+    return f"Their learning rates: {', '.join(f'{name} {one}' for name, one in rates.items())}."
 
 
 def _quickest(racing: Sequence[Record]) -> str:

@@ -4,13 +4,31 @@ import numpy as np
 import pytest
 
 from dlcore.datasets import Moons
-from dlcore.history import Epoch
+from dlcore.history import Change, Epoch, History
 from dlcore.jobs import Conductor, Failure, Job
 from dlcore.losses import MeanAbsoluteError
-from dlcore.races import MOST, contestants, ranking, verdict
-from dlcore.recipe import Recipe
+from dlcore.optimizers import SGD, Adam, Optimizer
+from dlcore.races import (
+    MOST,
+    contestants,
+    label,
+    names_rate,
+    ranking,
+    rate,
+    start,
+    tries_epochs,
+    tries_rates,
+    tuning,
+    verdict,
+    with_rate,
+)
+from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
-from dlcore.settings import SettingsError
+from dlcore.records import Stored
+from dlcore.settings import SettingsError, choices
+from dlcore.store import StoreError
+from tests.running import MOONS, changed, finish, opened
+from tests.waiting import wait_until
 
 BASE = Recipe(data=Moons())
 SAMPLES = 200
@@ -34,6 +52,11 @@ def finished(name, accuracies, losses=None, right=None, recipe=BASE, outcome="fi
     job.predicted = np.where(right, 0, 1)
     job._end(outcome, Failure("It broke.") if outcome == "failed" else None)
     return job
+
+
+def from_store(job):
+    """The same run as the store gives it, which keeps no answers."""
+    return Stored(job.number, job.name, job.first_recipe, job.history, status=job.status, race=job.race)
 
 
 def first(count, start=0):
@@ -116,6 +139,20 @@ def test_in_regression_the_loss_alone_decides():
     assert names(jobs) == ["b", "c", "a"]
 
 
+def test_a_value_that_is_no_number_comes_last():
+    recipe = RECIPES["linear-regression"].recipe
+    for order in ((math.nan, 5.0, math.inf), (5.0, math.nan, math.inf), (math.inf, 5.0, math.nan)):
+        jobs = [finished(f"{loss}", [None], [loss], recipe=recipe) for loss in order]
+        assert names(jobs) == ["5.0", "inf", "nan"]
+        words = verdict(jobs)
+        assert words.startswith("5.0 came first")
+        assert "nan came to nothing: its loss is not a number." in words
+    assert names([finished("a", [0.9], [math.nan]), finished("b", [0.1], [2.0])]) == ["b", "a"]
+    lost = [finished(name, [None], [math.nan], recipe=recipe) for name in "ab"]
+    assert names(lost) == ["a", "b"]
+    assert verdict(lost).startswith("Nobody came through.")
+
+
 def test_who_failed_comes_last_even_with_the_best_epochs():
     jobs = [
         finished("broken", [0.99], outcome="failed"),
@@ -143,7 +180,7 @@ def test_a_clear_win_is_told_with_its_samples_and_its_chance():
     assert words.startswith("quick came first: 90.0% of the validation samples right after 1 epoch.")
     assert "slow came second with 50.0%" in words
     assert "Of 200 samples quick alone got 80 right, slow alone 0" in words
-    assert "would hardly do that (<0.1%)" in words
+    assert "between two equally good networks chance would hardly do that (<0.1%)" in words
     assert "tie" not in words
 
 
@@ -156,10 +193,45 @@ def test_the_chance_is_that_of_mcnemars_exact_test(ahead, behind):
     words, chance = verdict(jobs), mcnemar(ahead, behind)
     assert f"Of {SAMPLES} samples one alone got {ahead} right, two alone {behind}" in words
     if chance > 0.05:
-        assert f"in {chance:.0%} of races, so call it a tie" in words
+        assert f"two equally good networks {chance:.0%} of the time, so call it a tie" in words
     else:
         assert f"({chance:.1%})" in words
         assert "tie" not in words
+
+
+def test_the_test_speaks_of_two_networks_and_their_samples_and_of_nothing_more():
+    for right in (first(180), first(101)):
+        words = verdict([finished("one", [0.9], right=right), finished("two", [0.5], right=first(100))])
+        assert "between two equally good networks" in words
+        assert "This is about these two networks on these samples" in words
+        assert "only repeated seeds can tell" in words
+        assert "of races" not in words
+
+
+def test_of_runs_whose_answers_are_not_kept_nothing_is_said_about_chance():
+    one, two = finished("one", [0.9], right=first(180)), finished("two", [0.5], right=first(100))
+    words = verdict([one, from_store(two)])
+    assert words.startswith("one came first: 90.0% of the validation samples right after 1 epoch. two came second")
+    assert "Which samples each got right is no longer known" in words
+    assert "equally good networks" not in words
+    assert verdict([from_store(one), from_store(two)]) == words
+
+
+def test_the_verdict_names_the_rates():
+    at = lambda lr: BASE.model_copy(update={"optimizer": Adam(lr=lr)})  # noqa: E731
+    words = verdict([finished("one", [0.9], recipe=at(0.01)), finished("two", [0.5], recipe=at(0.0003))])
+    assert "Their learning rates: one 0.01, two 0.0003." in words
+    words = verdict([finished("one", [0.9], recipe=at(0.01)), finished("two", [0.5], recipe=at(0.01))])
+    assert "All trained at the learning rate 0.01." in words
+    names = [finished(f"Learning rate {lr:g}", [share], recipe=at(lr)) for lr, share in ((0.1, 0.9), (1e-5, 0.5))]
+    assert "Their learning rates" not in verdict(names)
+    assert [label(run) for run in names] == ["Learning rate 0.1", "Learning rate 1e-05"]
+
+
+def test_a_rate_that_was_changed_on_the_way_is_told_with_what_it_was_before():
+    run = Stored(1, "Adam", BASE, History(changes=[Change(0, "optimizer.lr", 0.25)]))
+    assert rate(run) == "0.001, then 0.25"
+    assert label(run) == "Adam · rate 0.001, then 0.25"
 
 
 def test_the_very_same_samples_right_is_a_tie():
@@ -173,7 +245,9 @@ def test_regression_is_told_by_its_loss():
     words = verdict(
         [finished("a", [None, None], [3, 2.5], recipe=recipe), finished("b", [None], [0.125], recipe=recipe)]
     )
-    assert words == "b came first: validation loss 0.125 after 1 epoch. a came second with validation loss 2.5."
+    assert words.startswith(
+        "b came first: validation loss 0.125 after 1 epoch. a came second with validation loss 2.5; whether"
+    )
 
 
 def test_figures_that_are_not_measured_alike_are_told_so():
@@ -200,7 +274,8 @@ def test_who_failed_left_the_race_and_the_others_are_ranked():
 def test_with_one_left_nobody_is_second():
     words = verdict([finished("a", [0.5, 0.6]), finished("broken", [], outcome="failed")])
     assert words == (
-        "a came first: 60.0% of the validation samples right after 2 epochs. broken left the race: It broke."
+        "a came first: 60.0% of the validation samples right after 2 epochs. "
+        "All trained at the learning rate 0.001. broken left the race: It broke."
     )
 
 
@@ -219,3 +294,147 @@ def test_the_quickest_is_the_first_within_a_point_of_the_best_accuracy():
 def test_two_who_are_equally_quick_are_both_named():
     words = verdict([finished("a", [0.5, 0.9]), finished("b", [0.5, 0.9])])
     assert "Quickest to 89.0%: a and b, in epoch 2." in words
+
+
+# Learning rates
+
+
+@pytest.mark.parametrize("kind", choices(Optimizer))
+def test_a_contestant_races_at_the_recipes_rate_or_at_that_of_its_own_optimizer(kind):
+    base = change(BASE, {"optimizer.lr": 0.07})
+    for changes in ({"optimizer.kind": kind}, {"optimizer": kind}):
+        assert change(base, with_rate(base, changes, "same")).optimizer.lr == 0.07
+        own = change(base, with_rate(base, changes, "own")).optimizer
+        assert (own.kind, own.lr) == (kind, choices(Optimizer)[kind]().lr)
+
+
+def test_a_rate_that_a_contestant_names_is_left_alone():
+    for changes in ({"optimizer.lr": 0.3}, {"optimizer": {"kind": "sgd", "lr": 0.3}}):
+        assert names_rate(changes)
+        for how in ("same", "own"):
+            assert change(BASE, with_rate(BASE, changes, how)).optimizer.lr == 0.3
+    assert not names_rate({"optimizer": {"kind": "sgd"}, "seed": 1})
+
+
+def test_three_rates_are_tried_a_factor_of_ten_apart_as_far_as_they_are_allowed():
+    at = lambda lr: tries_rates(change(BASE, {"optimizer.lr": lr}))  # noqa: E731
+    assert at(0.001) == [0.0001, 0.001, 0.01]
+    assert at(0.002) == [0.0002, 0.002, 0.02]
+    assert at(5.0) == [0.5, 5, 10]
+    assert at(10.0) == [1, 10]
+
+
+@pytest.mark.parametrize(("epochs", "few"), [(1, 1), (4, 1), (5, 1), (10, 2), (99, 19)])
+def test_a_try_takes_a_fifth_of_the_epochs(epochs, few):
+    assert tries_epochs(change(BASE, {"epochs": epochs})) == few
+
+
+TWO = [("Adam", changed(MOONS, epochs=10)), ("SGD", changed(MOONS, epochs=10, optimizer=SGD()))]
+
+
+def test_each_races_at_the_best_of_three_rates(conductor):
+    begun = start(conductor, TWO, ["Adam", "SGD"], pace=None)
+    assert [job.name for job in begun] == ["Adam, rate 0.0001", "Adam, rate 0.001", "Adam, rate 0.01"]
+    look = tuning(conductor)
+    wait_until(lambda: not look.going)
+    tries, racing = conductor.jobs[:6], conductor.jobs[6:]
+    finish(*racing)
+    assert [job.name for job in racing] == ["Adam", "SGD"]
+    assert len({job.race for job in racing}) == 1
+    assert look.race == racing[0].race
+    for job, three in zip(racing, (tries[:3], tries[3:]), strict=True):
+        assert len({one.race for one in three}) == 1
+        assert {one.recipe.epochs for one in three} == {2}
+        # By hand: the most right after the last epoch, and of those the lowest loss.
+        best = min(three, key=lambda one: (-one.history.epochs[-1].val_accuracy, one.history.epochs[-1].val_loss))
+        own = next(recipe for name, recipe in TWO if name == job.name)
+        assert job.recipe == change(own, {"optimizer.lr": best.recipe.optimizer.lr})
+        assert [one.won for one in look.tries[job.name]] == [one is best for one in three]
+        assert [one.run for one in look.tries[job.name]] == [one.number for one in three]
+
+
+def test_a_try_is_the_beginning_of_the_run_with_its_rate(conductor):
+    start(conductor, TWO, ["SGD"])
+    wait_until(lambda: not tuning(conductor).going)
+    tries, racing = conductor.jobs[:3], conductor.jobs[3:]
+    finish(*racing)
+    (same,) = [one for one in tries if one.recipe.optimizer == racing[1].recipe.optimizer]
+    assert same.history.losses.tolist() == racing[1].history.losses.tolist()[: same.history.steps]
+
+
+def test_only_those_who_are_to_try_do_and_the_others_keep_their_rates(conductor):
+    start(conductor, TWO, ["SGD"])
+    wait_until(lambda: not tuning(conductor).going)
+    names = [job.name for job in conductor.jobs]
+    assert names == ["SGD, rate 0.001", "SGD, rate 0.01", "SGD, rate 0.1", "Adam", "SGD"]
+    assert conductor.jobs[3].recipe == TWO[0][1]
+
+
+def test_with_nobody_to_try_the_race_begins_at_once(conductor):
+    assert [job.recipe for job in start(conductor, TWO)] == [recipe for _, recipe in TWO]
+    assert tuning(conductor) is None
+
+
+def test_a_stopped_try_ends_it_all(conductor):
+    endless = [(name, changed(recipe, epochs=100_000)) for name, recipe in TWO]
+    begun = start(conductor, endless, ["Adam", "SGD"])
+    for job in begun:
+        job.stop()
+    wait_until(lambda: not tuning(conductor).going)
+    assert conductor.jobs == begun
+    assert tuning(conductor).race is None
+
+
+def test_when_every_rate_fails_the_lowest_races(conductor):
+    wild = changed(RECIPES["linear-regression"].recipe, epochs=1000)
+    start(conductor, [("a", change(wild, {"optimizer.lr": 10.0})), ("b", wild)], ["a"])
+    wait_until(lambda: not tuning(conductor).going)
+    assert [job.status for job in conductor.jobs[:2]] == ["failed", "failed"]
+    assert conductor.jobs[2].recipe.optimizer.lr == 1
+
+
+def test_the_pace_that_a_person_sets_on_the_way_is_kept(conductor):
+    for job in start(conductor, TWO, ["Adam", "SGD"], paused=True):
+        job.set_pace(1e6)
+        job.resume()
+    wait_until(lambda: not tuning(conductor).going)
+    assert {job.pace for job in conductor.jobs} == {1e6}
+
+
+def test_what_was_tried_is_kept_with_the_runs(tmp_path):
+    with opened(tmp_path) as conductor:
+        tries = start(conductor, TWO, ["SGD"])
+        wait_until(lambda: not tuning(conductor).going)
+        jobs = [*tries, *tuning(conductor).jobs]
+        finish(*jobs)
+        told = tuning(conductor).told("SGD")
+        kept = [conductor.store.open(job.number) for job in jobs]
+    assert [run.tags for run in kept] == [("try",)] * 3 + [()] * 2
+    assert [run.note for run in kept[3:]] == ["", told]
+    assert told.startswith(f"Learning rate {kept[4].recipe.optimizer.lr:g}, the best of three tried for 2 epochs: ")
+    for run in tries:
+        share = f"{run.history.epochs[-1].val_accuracy:.1%} right"
+        assert f"{run.recipe.optimizer.lr:g} ({share}, run {run.number})" in told
+
+
+def test_closing_while_rates_are_tried_starts_no_race(tmp_path):
+    with opened(tmp_path) as conductor:
+        tries = start(conductor, [(name, changed(recipe, epochs=100_000)) for name, recipe in TWO], ["Adam", "SGD"])
+        look = tuning(conductor)
+    wait_until(lambda: not look.going)
+    assert [job.status for job in tries] == ["interrupted"] * 3
+    assert (look.jobs, look.race) == (tries, None)
+
+
+def test_a_store_that_fails_on_the_way_is_told(tmp_path, monkeypatch):
+    with opened(tmp_path) as conductor:
+        for job in start(conductor, TWO, ["SGD"], paused=True):
+
+            def full(record, again=False):
+                raise StoreError("It is full.")
+
+            monkeypatch.setattr(conductor.store, "create", full)
+            job.resume()
+        look = tuning(conductor)
+        wait_until(lambda: not look.going)
+    assert (look.problem, look.race) == ("It is full.", None)
