@@ -110,13 +110,13 @@ class Tuning:
         self.names = [name for name, _ in field if name in tried]  # in their order
         self.tries: dict[str, list[Try]] = {}  # of those who have theirs behind them
         self.race: int | None = None  # its number, once it has begun
-        self._field = dict(field)
+        self.field = dict(field)  # as far as the rates are known
         self.jobs = self._begin(conductor, self.names[0], pace, paused)  # that train, or did last
         threading.Thread(target=self._go_on, args=[conductor], name="tuning", daemon=True).start()
 
     def _begin(self, conductor: Conductor, name: str, pace: float | None, paused: bool) -> list[Job]:
         """Let a contestant's tries race each other."""
-        recipe = self._field[name]
+        recipe = self.field[name]
         epochs = tries_epochs(recipe)
         tries = [change(recipe, {"optimizer.lr": rate, "epochs": epochs}) for rate in tries_rates(recipe)]
         jobs = conductor.race(
@@ -136,11 +136,11 @@ class Tuning:
                 if any(job.status not in ("finished", "failed") for job in self.jobs):
                     return
                 best = ranking(self.jobs)[0]
-                self._field[name] = change(self._field[name], {"optimizer.lr": best.first_recipe.optimizer.lr})
+                self.field[name] = change(self.field[name], {"optimizer.lr": best.first_recipe.optimizer.lr})
                 self.tries[name] = [
                     Try(job.first_recipe.optimizer.lr, job.number, outcome(job), job is best) for job in self.jobs
                 ]
-            self.jobs = conductor.race(list(self._field.items()), pace=self.jobs[0].pace)
+            self.jobs = conductor.race(list(self.field.items()), pace=self.jobs[0].pace)
             self.race = self.jobs[0].race
             for job in self.jobs if conductor.store else []:
                 if job.name in self.tries:
@@ -154,7 +154,7 @@ class Tuning:
         """How a contestant came by its rate, in a sentence."""
         tries = self.tries[name]
         best = next(one for one in tries if one.won)
-        epochs = tries_epochs(self._field[name])
+        epochs = tries_epochs(self.field[name])
         others = ", ".join(f"{one.rate:g} ({one.result}, run {one.run})" for one in tries)
         return f"Learning rate {best.rate:g}, the best of three tried for {_count(epochs)}: {others}."
 

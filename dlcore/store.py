@@ -182,6 +182,18 @@ class Store:
         query = "SELECT number FROM runs WHERE deleted IS NULL ORDER BY number"
         return [row["number"] for row in self._do(lambda db: db.execute(query).fetchall())]
 
+    def race(self, race: int | None = None) -> list[int]:
+        """The runs of a race that are not deleted, first to last; those of the newest one unless another is named."""
+
+        def read(db: sqlite3.Connection) -> list[int]:
+            newest = "SELECT race FROM runs WHERE race IS NOT NULL AND deleted IS NULL ORDER BY number DESC LIMIT 1"
+            row = {"race": race} if race is not None else db.execute(newest).fetchone()
+            # A race is called by the number of its first run.
+            query = "SELECT number FROM runs WHERE number >= :race AND race = :race AND deleted IS NULL ORDER BY number"
+            return [found["number"] for found in db.execute(query, dict(row))] if row else []
+
+        return self._do(read)
+
     def open(self, number: int, before: Stored | None = None) -> Stored:
         """A run with its history. `before`, if given, is that run as it was read earlier: only what is new is read, and
         added to its history.

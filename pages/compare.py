@@ -8,39 +8,61 @@ import streamlit as st
 from dlcore import races
 from dlcore.jobs import Job
 from dlcore.recipe import Recipe, read
-from dlcore.records import Record
+from dlcore.records import Record, Stored
 from dlcore.settings import SettingsError
 from pages.parts import panels
 from pages.parts.charts import accuracy_figure, colour, dashes, loss_figure
 from pages.parts.choosing import choose_runs, known, offered
 from pages.parts.contestants import choose_contestants
 from pages.parts.controls import choose_named, edit_recipe
+from pages.parts.facts import difference, table
 from pages.parts.frame import ensure_frame
 from pages.parts.live_chart import live_chart
 from pages.parts.session import conductor, draft, latest_race
 
+TICK = 0.4  # seconds between two looks while learning rates are tried
 
-def live(field: list[tuple[str, Recipe]], chosen: list[int]) -> None:
+
+def live(field: list[tuple[str, Recipe]], tried: list[str], chosen: list[int]) -> None:
     """The buttons, and the race."""
 
-    def runs() -> list[Record]:
-        return [*latest_race(), *known(chosen)]
+    def jobs() -> list[Job]:
+        return [run for run in latest_race() if isinstance(run, Job)]
 
-    shown = panels.state_of(runs())
+    def state() -> tuple:
+        return panels.state_of([*latest_race(), *known(chosen)]), bool(trying())
 
     def start(pace: float | None, paused: bool) -> list[Job]:
-        return conductor().race(field, pace=pace, paused=paused) if field else []
+        return races.start(conductor(), field, tried, pace=pace, paused=paused) if field and not trying() else []
 
-    panels.buttons(latest_race, start, startable=bool(field))
-    panels.follow(lambda: look(field, latest_race(), known(chosen)), runs, shown)
+    shown = state()
+    panels.buttons(jobs, start, startable=bool(field) and not trying())
+
+    def looking() -> None:
+        with panels.told():
+            look(field, latest_race(), known(chosen))
+            if state() != shown:
+                st.rerun()
+
+    # Between a try and what follows it nothing trains for a moment, but the page goes on looking.
+    st.fragment(looking, run_every=shown[0].tick or (TICK if trying() else None))()
+    about(field, tried, latest_race())
 
 
-def look(field: list[tuple[str, Recipe]], jobs: list[Job], beside: list[Record]) -> None:
+def trying() -> races.Tuning | None:
+    """What goes on before a race whose contestants look for their learning rates."""
+    tuning = races.tuning(conductor())
+    return tuning if tuning and tuning.going else None
+
+
+def look(field: list[tuple[str, Recipe]], jobs: list[Record], beside: list[Record]) -> None:
     """What moves during a race."""
     runs = [*jobs, *beside]
     height = 340 + 20 * max(0, len(runs) - 4)  # more names over the charts take more lines
     with st.container(key="status"):
-        if jobs:
+        if tuning := trying():
+            tries_status(tuning)
+        elif jobs:
             panels.status(jobs)
         else:
             names = panels.escape(", ".join(name for name, _ in field))
@@ -59,11 +81,27 @@ def look(field: list[tuple[str, Recipe]], jobs: list[Job], beside: list[Record])
         standings(jobs, beside)
 
 
-def standings(jobs: list[Job], beside: list[Record]) -> None:
+def tries_status(tuning: races.Tuning) -> None:
+    """Whose learning rate is being looked for, and how far that is."""
+    names, done, jobs = tuning.names, len(tuning.tries), tuning.jobs
+    if done == len(names):
+        st.progress(1.0, text="**preparing** · every contestant has its learning rate, and the race begins")
+        return
+    rates = ", ".join(f"{job.first_recipe.optimizer.lr:g}" for job in jobs)
+    parts = [f"**{panels.state(jobs)}** · trying learning rates: {panels.escape(names[done])} at {rates}"]
+    parts.append(f"contestant {done + 1} of {len(names)}")
+    parts.append(f"epoch {jobs[0].epoch} of {jobs[0].recipe.epochs}")
+    progress = min(1.0, *(job.progress for job in jobs))
+    st.progress((done + progress) / len(names), text=" · ".join([*parts, "then the race"]))
+    for trouble in [job.trouble for job in jobs if job.trouble]:
+        st.warning(panels.escape(trouble), icon=":material/warning:")
+
+
+def standings(jobs: list[Record], beside: list[Record]) -> None:
     """Who leads, as a table of plain text, and the verdict once all are done; runs beside the race have no place."""
     if not jobs:
         st.caption("All contestants start from the same weights and see the same batches. The standings appear here.")
-    elif not any(job.active for job in jobs):
+    elif not trying() and not any(job.active for job in jobs):
         st.success(panels.escape(races.verdict(jobs)), icon=":material/flag:")
     dash = dict(zip([*jobs, *beside], dashes([*jobs, *beside]), strict=True))
     rows = [row(str(place), html.escape(job.name), job, dash[job]) for place, job in enumerate(races.ranking(jobs), 1)]
@@ -74,6 +112,34 @@ def standings(jobs: list[Job], beside: list[Record]) -> None:
         st.html(f'<table class="standings"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
 
 
+def about(field: list[tuple[str, Recipe]], tried: list[str], jobs: list[Record]) -> None:
+    """In what the contestants differ, of the race that is there or else of the one to come; and how those came by their
+    learning rates that looked for them.
+    """
+    tuning = races.tuning(conductor())
+    if tuning and tuning.problem:
+        st.error(panels.escape(tuning.problem), icon=":material/error:")
+    recipes = {job.name: job.first_recipe for job in jobs} or dict(field)
+    if trying():
+        recipes = dict(tuning.field)
+    if rows := difference(list(recipes.values())):
+        before = ", before three learning rates are tried for each" if trying() or (tried and not jobs) else ""
+        st.caption(f"In what they differ{before}")
+        st.html(table(["setting", *recipes], rows))
+    if notes := {job.name: note for job in jobs if (note := note_of(job))}:
+        st.caption("How they came by their learning rates")
+        st.markdown("\n".join(f"- {panels.escape(f'{name}: {note}')}" for name, note in notes.items()))
+
+
+def note_of(run: Record) -> str:
+    """What a run tried that looked for its learning rate."""
+    tuning = races.tuning(conductor())
+    if tuning and tuning.race and tuning.race == run.race and run.name in tuning.tries:
+        return tuning.told(run.name)
+    note = run.note.partition("\n")[0] if isinstance(run, Stored) else ""
+    return note if note.startswith("Learning rate") else ""
+
+
 def row(place: str, name: str, run: Record, dash: str) -> dict[str, str]:
     """The cells of a run's row, as HTML, which `name` is already; what comes from outside is escaped."""
     last, best = (run.history.epochs or [None])[-1], run.history.best
@@ -82,6 +148,7 @@ def row(place: str, name: str, run: Record, dash: str) -> dict[str, str]:
     return {
         "place": place,
         "run": f"{swatch}{name}",
+        "learning rate": races.rate(run),
         "status": html.escape(f"{run.status}: {run.failure.text}" if run.failure else run.status),
         "epoch": f"{run.epoch}&nbsp;of&nbsp;{run.recipe.epochs}",
         "validation accuracy": accuracy,
@@ -92,7 +159,7 @@ def row(place: str, name: str, run: Record, dash: str) -> dict[str, str]:
     }
 
 
-def choose_beside(racing: list[Job]) -> list[int]:
+def choose_beside(racing: list[Record]) -> list[int]:
     """Other runs to draw in the same charts."""
     contestants = {job.number for job in racing}
     others = offered(lambda job: job.history.steps > 0, lambda row: row["step"] > 0)
@@ -103,19 +170,34 @@ def choose_beside(racing: list[Job]) -> list[int]:
     return list(choose_runs("Beside them", others, [], key="race/beside", help=about))
 
 
+def page() -> None:
+    chosen = draft("compare")
+    jobs = latest_race()
+    with st.sidebar:
+        choose_named(chosen)
+        contestants = st.container()
+        with (
+            st.container()
+        ):  # there from the start, so that what follows stays as it is when the first run can be chosen
+            beside = choose_beside(jobs)
+        with st.expander("What they share"):
+            edit_recipe(chosen)
+    base, field, problems = None, [], []
+    try:
+        base = read(json.dumps(chosen.values))
+    except SettingsError as error:
+        problems += error.problems
+    with contestants:
+        lineup = choose_contestants(base)
+    try:
+        field = races.contestants(base, lineup.field) if base else []
+    except SettingsError as error:
+        problems += error.problems
+    problems += lineup.problems
+    panels.problem_list(problems)
+    st.fragment(live)([] if problems else field, lineup.tried, beside)
+
+
 ensure_frame()
-chosen = draft("compare")
-jobs = latest_race()
-with st.sidebar:
-    choose_named(chosen)
-    changes, problems = choose_contestants()
-    with st.container():  # there from the start, so that what follows stays as it is when the first run can be chosen
-        beside = choose_beside(jobs)
-    with st.expander("What they share"):
-        edit_recipe(chosen)
-try:
-    field = races.contestants(read(json.dumps(chosen.values)), changes)
-except SettingsError as error:
-    problems += error.problems
-panels.problem_list(problems)
-st.fragment(live)([] if problems else field, beside)
+with panels.told():
+    page()

@@ -114,8 +114,8 @@ def test_a_run_keeps_its_colour_alone_and_beside_others():
     colours = {found["line"]["color"] for make in (loss_figure, accuracy_figure) for found in make([alone])["data"]}
     assert colours == {colour(3)}
     for make in (loss_figure, accuracy_figure):
-        assert trace(make(race), "third")["line"]["color"] == colour(3)
-        assert trace(make(race), "fourth")["line"]["color"] == colour(4)
+        assert trace(make(race), "third · rate 0.001")["line"]["color"] == colour(3)
+        assert trace(make(race), "fourth · rate 0.001")["line"]["color"] == colour(4)
 
 
 def test_eight_runs_in_a_row_have_eight_colours():
@@ -138,7 +138,8 @@ def test_traces_have_names_and_ids_that_stay():
     assert len({found["uid"] for found in race["data"]}) == len(race["data"])
     # plotly makes CSS selectors of them
     assert all(re.fullmatch(r"[a-z_]+-\d+", found["uid"]) for found in race["data"])
-    assert {found["name"] for found in race["data"] if found.get("showlegend", True)} == {"simplenet", "other"}
+    names = {found["name"] for found in race["data"] if found.get("showlegend", True)}
+    assert names == {"simplenet · rate 0.001", "other · rate 0.001"}
 
 
 def test_the_view_belongs_to_the_runs_shown():

@@ -1,4 +1,4 @@
-"""The Compare page with other runs beside the race: they are drawn and listed, and change nothing of the race."""
+"""The Compare page: at which learning rates a race is run, what sets its contestants apart, and the runs beside it."""
 
 import re
 from collections.abc import Iterator
@@ -9,16 +9,18 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from dlcore import races
 from dlcore.architectures import MLP
 from dlcore.datasets import Line, Moons
 from dlcore.jobs import Conductor, Job
 from dlcore.losses import MeanSquaredError
 from dlcore.recipe import Recipe
+from dlcore.recipes import RECIPES
 from dlcore.records import Stored
 from dlcore.store import Store
 from pages.parts import live_chart, session
 from pages.parts.charts import DASHES, accuracy_figure, called, dashes, loss_figure
-from tests.test_pages import find, opened, press, seen, small, well
+from tests.test_pages import choose, enabled, find, opened, press, seen, small, told, well
 from tests.waiting import wait_until
 
 LONG = 120  # seconds
@@ -63,18 +65,25 @@ def beside(at: AppTest, *numbers: int) -> AppTest:
     return well(find(at.multiselect, "Beside them").set_value(list(numbers)).run())
 
 
-def race(at: AppTest) -> AppTest:
+def race(at: AppTest, rates: str = "own", epochs: int = 2) -> AppTest:
     """A small race from its start to its end."""
-    small(at, epochs=2)
+    small(at, epochs)
     well(find(at.multiselect, "Contestants").set_value(["adam", "sgd"]).run())
+    choose(at, "Learning rates", rates)
     press(at, "Start")
-    wait_until(lambda: len(session.latest_race()) == 2 and not any(job.active for job in session.latest_race()), LONG)
+    wait_until(over, LONG)
     return well(at.run())
+
+
+def over() -> bool:
+    """Whether the race is run."""
+    tuning, jobs = races.tuning(session.conductor()), session.latest_race()
+    return not (tuning and tuning.going) and len(jobs) == 2 and not any(job.active for job in jobs)
 
 
 def rows(at: AppTest) -> list[list[str]]:
     """The cells of the standings, as HTML."""
-    (table,) = [found.proto.body for found in at.get("html") if "standings" in found.proto.body]
+    (table,) = [found.proto.body for found in at.get("html") if "<th>place</th>" in found.proto.body]
     return [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", table)]
 
 
@@ -100,9 +109,9 @@ def test_with_no_race_the_chosen_runs_are_shown_alone(elsewhere, charts):
     at = opened("compare")
     assert find(at.multiselect, "Beside them").options == [called(last), called(first)]
     beside(at, first.number, last.number)
-    assert [(row[0], re.sub("<.*?>", "", row[1]), row[2], row[3]) for row in rows(at)] == [
-        ("–", f"first · run&nbsp;{first.number}", "finished", "3&nbsp;of&nbsp;3"),
-        ("–", f"last · run&nbsp;{last.number}", "finished", "3&nbsp;of&nbsp;3"),
+    assert [(row[0], re.sub("<.*?>", "", row[1]), *row[2:5]) for row in rows(at)] == [
+        ("–", f"first · run&nbsp;{first.number}", "0.001", "finished", "3&nbsp;of&nbsp;3"),
+        ("–", f"last · run&nbsp;{last.number}", "0.001", "finished", "3&nbsp;of&nbsp;3"),
     ]
     for key in ("race-loss-chart", "race-accuracy-chart"):
         assert legend(charts[key]) == [called(first), called(last)]
@@ -112,7 +121,7 @@ def test_runs_beside_a_race_have_no_place_in_it(elsewhere, charts):
     other = trained(elsewhere)
     at = race(beside(opened("compare"), other.number))
     assert [row[0] for row in rows(at)] == ["1", "2", "–"]
-    assert legend(charts["race-loss-chart"]) == ["Adam", "SGD", called(other)]
+    assert legend(charts["race-loss-chart"]) == ["Adam · rate 0.001", "SGD · rate 0.01", called(other)]
     (verdict,) = [found.value for found in at.success]
     assert "came first" in verdict
     assert "earlier" not in verdict
@@ -147,13 +156,13 @@ def test_a_run_that_another_process_trains_goes_on_in_the_standings(elsewhere):
 
     def epoch() -> int:
         (cells,) = rows(well(at.run()))
-        return int(cells[3].split("&nbsp;")[0])
+        return int(cells[4].split("&nbsp;")[0])
 
-    assert rows(at)[0][2] == "training"
+    assert rows(at)[0][3] == "training"
     first = epoch()
     wait_until(lambda: epoch() > first, LONG)
     job.stop()
-    wait_until(lambda: rows(well(at.run()))[0][2] == "stopped", LONG)
+    wait_until(lambda: rows(well(at.run()))[0][3] == "stopped", LONG)
 
 
 def test_a_regression_alone_has_no_accuracy_chart(elsewhere, charts):
@@ -164,7 +173,7 @@ def test_a_regression_alone_has_no_accuracy_chart(elsewhere, charts):
     beside(at, other.number)
     assert list(charts) == ["race-loss-chart"]
     assert "Numbers have no accuracy" in seen(at)
-    assert rows(at)[0][4] == "–"
+    assert rows(at)[0][5] == "–"
 
 
 def test_a_run_of_a_newer_format_is_told_and_left_out(elsewhere):
@@ -184,6 +193,220 @@ def test_without_a_store_earlier_jobs_can_be_beside_a_race(monkeypatch, tmp_path
     at = race(beside(opened("compare"), job.number))
     assert session.store() is None
     assert [row[0] for row in rows(at)] == ["1", "2", "–"]
+
+
+# --- Learning rates
+
+
+def fold(at: AppTest, name: str) -> str:
+    """What the fold of a contestant's settings says."""
+    (label,) = [found.label for found in at.expander if found.label.startswith(f"{name} ·")]
+    return label
+
+
+def unfold(at: AppTest, place: str) -> AppTest:
+    """For the next run: AppTest forgets what was unfolded."""
+    at.session_state[f"race/own/{place}/fold"] = True
+    return at
+
+
+def give(at: AppTest, place: str, what: str, label: str, value) -> AppTest:
+    """Unfold a contestant's settings and set one."""
+    well(unfold(at, place).run())
+    setting(getattr(at, what), label, place).set_value(value)
+    return well(unfold(at, place).run())
+
+
+def setting(widgets, label: str, place: str):
+    """A control of one contestant."""
+    (found,) = [widget for widget in widgets if widget.label == label and place in (widget.key or "")]
+    return found
+
+
+def test_every_contestant_shows_at_which_rates_it_will_race(charts):
+    at = opened("compare")
+    assert find(at.selectbox, "Learning rates").value == "best"
+    assert fold(at, "SGD") == "SGD · rates 0.001, 0.01, 0.1"
+    assert fold(at, "NAdam") == "NAdam · rates 0.0002, 0.002, 0.02"
+    choose(at, "Learning rates", "own")
+    assert [fold(at, name) for name in ("SGD", "Adam")] == ["SGD · rate 0.01", "Adam · rate 0.001"]
+    choose(at, "Recipe", "linear-regression")  # at 0.02, by SGD
+    assert [fold(at, name) for name in ("SGD", "Adam")] == ["SGD · rate 0.01", "Adam · rate 0.001"]
+    choose(at, "Learning rates", "same")
+    lr = RECIPES["linear-regression"].recipe.optimizer.lr
+    assert [fold(at, name) for name in ("SGD", "Adam")] == [f"SGD · rate {lr:g}", f"Adam · rate {lr:g}"]
+
+
+@pytest.mark.parametrize("rates", ["same", "own"])
+def test_a_race_at_given_rates_names_them_wherever_it_is_shown(charts, rates):
+    at = race(opened("compare"), rates)
+    wanted = {"Adam": "0.01" if rates == "same" else "0.001", "SGD": "0.01"}
+    assert RECIPES["two-moons"].recipe.optimizer.lr == 0.01
+    assert {job.name: f"{job.first_recipe.optimizer.lr:g}" for job in session.latest_race()} == wanted
+    assert {re.sub("<.*?>", "", row[1]): row[2] for row in rows(at)} == wanted
+    assert set(legend(charts["race-accuracy-chart"])) == {f"{name} · rate {rate}" for name, rate in wanted.items()}
+    (verdict,) = [found.value.replace("\\", "") for found in at.success]
+    told = (
+        "All trained at the learning rate 0.01." if rates == "same" else "Their learning rates: Adam 0.001, SGD 0.01."
+    )
+    assert told in verdict
+
+
+def test_the_best_of_three_are_tried_first_and_told_and_kept(root, charts):
+    at = race(opened("compare"), "best", epochs=10)
+    names = [job.name for job in session.jobs()]
+    assert names == [*(f"Adam, rate {rate}" for rate in ("0.0001", "0.001", "0.01")),
+                     *(f"SGD, rate {rate}" for rate in ("0.001", "0.01", "0.1")), "Adam", "SGD"]  # fmt: skip
+    tuning = races.tuning(session.conductor())
+    text = seen(at).replace("\\", "")
+    for job in session.latest_race():
+        (best,) = [one for one in tuning.tries[job.name] if one.won]
+        assert job.first_recipe.optimizer.lr == best.rate
+        assert f"{job.name}: {tuning.told(job.name)}" in text
+    told = [tuning.told(name) for name in ("Adam", "SGD")]
+    restart()
+    text = seen(opened("compare")).replace("\\", "")
+    assert all(sentence in text for sentence in told)
+
+
+def test_a_page_that_is_closed_meanwhile_leaves_the_race_on_its_way():
+    at = small(opened("compare"), epochs=10)
+    well(find(at.multiselect, "Contestants").set_value(["adam", "sgd"]).run())
+    press(at, "Start")
+    assert "trying learning rates: Adam at 0.0001, 0.001, 0.01" in seen(at).replace("\\", "") or over()
+    del at
+    wait_until(over, LONG)
+    assert [job.name for job in session.latest_race()] == ["Adam", "SGD"]
+
+
+def test_stop_ends_the_tries_and_there_is_no_race():
+    at = small(opened("compare"), epochs=100_000)
+    press(at, "Start")
+    wait_until(lambda: session.latest_race()[0].ready, LONG)
+    press(well(at.run()), "Stop")
+    wait_until(lambda: not races.tuning(session.conductor()).going, LONG)
+    assert [job.name for job in session.jobs()] == [f"SGD, rate {rate}" for rate in ("0.001", "0.01", "0.1")]
+    assert "Start" in enabled(well(at.run()))
+
+
+def test_nothing_can_be_started_while_rates_are_tried(monkeypatch):
+    at = small(opened("compare"), epochs=100_000)
+    press(at, "Start")
+    tuning = races.tuning(session.conductor())
+    monkeypatch.setattr(session, "latest_race", lambda: [])  # as between two tries
+    assert not enabled(opened("compare")) & {"Start", "Step"}
+    assert tuning.going
+
+
+def test_a_rate_that_a_contestant_is_given_is_not_tried(charts):
+    at = give(opened("compare"), "Optimizer/sgd", "select_slider", "Learning rate", 0.05)
+    assert fold(at, "SGD") == "SGD · rate 0.05"
+    race(at, "best", epochs=5)
+    assert [job.name for job in session.jobs()] == [
+        *(f"Adam, rate {rate}" for rate in ("0.0001", "0.001", "0.01")), "Adam", "SGD",
+    ]  # fmt: skip
+    assert session.jobs()[-1].first_recipe.optimizer.lr == 0.05
+
+
+# --- What sets contestants apart
+
+
+def restart() -> None:
+    """The dashboard ends, and begins again over the same runs."""
+    session.conductor().close()
+    st.cache_resource.clear()
+
+
+def test_a_contestant_is_given_settings_by_the_controls_of_the_train_page():
+    at = choose(small(opened("compare"), epochs=1), "Learning rates", "own")
+    give(at, "Optimizer/sgd", "slider", "Momentum", 0.5)
+    give(at, "Optimizer/sgd", "selectbox", "Architecture", "linear")
+    press(at, "Start")
+    recipes = {job.name: job.first_recipe for job in session.jobs()}
+    assert (recipes["SGD"].optimizer.momentum, recipes["SGD"].model.kind) == (0.5, "linear")
+    assert {recipes[name].model.kind for name in ("Adam", "RMSprop", "NAdam")} == {"mlp"}
+    (differences,) = [found.proto.body for found in at.get("html") if "<th>setting</th>" in found.proto.body]
+    assert "Architecture" in differences
+    assert "momentum" in differences
+
+
+def test_what_a_contestant_was_given_outlives_a_change_of_what_is_shared():
+    at = choose(opened("compare"), "Learning rates", "same")
+    give(at, "Optimizer/sgd", "slider", "Momentum", 0.5)
+    choose(at, "Recipe", "linear-regression")
+    shared = RECIPES["linear-regression"].recipe.optimizer  # SGD, too
+    well(unfold(at, "Optimizer/sgd").run())
+    assert setting(at.slider, "Momentum", "Optimizer/sgd").value == 0.5
+    assert setting(at.select_slider, "Learning rate", "Optimizer/sgd").value == shared.lr
+    setting(at.button, "Reset", "Optimizer/sgd").click()
+    well(unfold(at, "Optimizer/sgd").run())
+    assert setting(at.slider, "Momentum", "Optimizer/sgd").value == shared.momentum
+
+
+def test_contestants_with_settings_of_their_own_need_no_syntax():
+    at = choose(small(opened("compare"), epochs=1), "What differs", "Own settings")
+    assert "Start" in enabled(at)
+    choose(at, "Learning rates", "own")
+    give(at, "Own settings/B", "text_input", "Name", "Wide")
+    give(at, "Own settings/B", "selectbox", "Optimizer", "sgd")
+    press(at, "Start")
+    assert [(job.name, job.first_recipe.optimizer.kind) for job in session.jobs()] == [("A", "adam"), ("Wide", "sgd")]
+
+
+def test_a_contestant_that_is_there_twice_is_told():
+    at = choose(opened("compare"), "What differs", "Anything")
+    (area,) = at.text_area
+    well(area.set_value("Same: seed=1\nSame: seed=2").run())
+    assert "more than once" in told(at)
+
+
+# --- A race that is over
+
+
+def test_a_contestant_that_is_let_go_stays_in_its_race(charts):
+    at = race(opened("compare"))
+    first, second = races.ranking(session.latest_race())
+    assert first._kept.wait(LONG)
+    assert second._kept.wait(LONG)
+    session.conductor().forget(first.number)
+    for _ in range(2):
+        assert [(row[0], re.sub("<.*?>", "", row[1])) for row in rows(well(at.run()))] == [
+            ("1", first.name),
+            ("2", second.name),
+        ]
+        assert f"{first.name} came first" in at.success[0].value
+        session.conductor().forget(second.number)
+    assert not session.jobs()
+    assert len(legend(charts["race-loss-chart"])) == 2
+
+
+def test_the_last_race_is_there_again_after_a_restart():
+    race(opened("compare"))
+    names = [job.name for job in session.latest_race()]
+    restart()
+    at = opened("compare")
+    assert [run.name for run in session.latest_race()] == names
+    assert [row[0] for row in rows(at)] == ["1", "2"]
+    assert "came first" in at.success[0].value
+    assert "equally good networks" not in at.success[0].value
+    assert not enabled(at) & {"Pause", "Stop"}
+    race(at)
+    assert all(isinstance(run, Job) for run in session.latest_race())
+
+
+def test_a_contestant_that_goes_on_is_still_in_its_race():
+    at = race(opened("compare"))
+    first, second = session.latest_race()
+    restart()
+    job = session.conductor().resume(first.number, {"epochs": 100_000})
+    job.race = first.race  # as the conductor keeps it
+    assert [run.number for run in session.latest_race()] == [first.number, second.number]
+    at = opened("compare")
+    assert len(rows(at)) == 2
+    assert not at.success  # the race is on
+    press(at, "Stop")
+    assert job.wait(LONG)
+    assert "came first" in well(at.run()).success[0].value
 
 
 # --- The charts

@@ -432,6 +432,7 @@ def test_a_race_needs_two():
 def test_a_race_runs_to_its_verdict_and_the_field_is_remembered():
     at = small(opened("compare"), epochs=2)
     well(at.multiselect[0].set_value(["adam", "sgd"]).run())
+    choose(at, "Learning rates", "own")
     press(at, "Start")
     assert [job.name for job in session.jobs()] == ["Adam", "SGD"]
     wait_until(over, LONG)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dlcore import races
 from dlcore.curve import Curve
 from dlcore.fit import Fit
 from dlcore.history import MEASURES, Change, History
@@ -57,7 +58,7 @@ def loss_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> dict:
     for job, dash in zip(runs, dashes(runs), strict=True):
         losses = job.history.step_losses
         ends, mean = losses.means(MEAN_POINTS)
-        name = called(job) if job in beside else job.name
+        name = called(job) if job in beside else races.label(job)
         look = {"legendgroup": str(job.number), "dash": dash} if len(runs) > 1 else {}
         if len(runs) == 1:
             places, faint = losses.thin(STEP_POINTS)
@@ -75,7 +76,7 @@ def accuracy_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> di
     """Accuracy over steps, after each epoch; `beside` as in `loss_figure`."""
     traces, runs = [], [*jobs, *beside]
     for job, dash in zip(runs, dashes(runs), strict=True):
-        name = called(job) if job in beside else job.name
+        name = called(job) if job in beside else races.label(job)
         look = {"legendgroup": str(job.number), "dash": dash} if len(runs) > 1 else {}
         names = ("training", "validation") if len(runs) == 1 else (f"{name}, training", name)
         only = {"showlegend": len(runs) == 1, "opacity": 1 if len(runs) == 1 else 0.5}

@@ -1,6 +1,8 @@
 """Contestants: in what the runs of a race differ, as changes by dotted path to the recipe that they share."""
 
-from typing import Any
+import copy
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -8,12 +10,16 @@ from dlcore.activations import Activation
 from dlcore.architectures import Architecture
 from dlcore.losses import Loss
 from dlcore.optimizers import Optimizer
-from dlcore.recipe import parse_change
+from dlcore.races import LONGEST, MOST, names_rate, tries_rates, with_rate
+from dlcore.recipe import Recipe, change, parse_change
+from dlcore.recipes import DEFAULT
 from dlcore.schedules import Schedule
 from dlcore.settings import Problem, Settings, SettingsError, choices
-from pages.parts.session import keep, remember
+from pages.parts.controls import Editor
+from pages.parts.panels import escape
+from pages.parts.session import Draft, keep, remember
 
-Changes = list[tuple[str, dict[str, Any]]]  # a contestant's name, and what it changes
+Changes = dict[str, Any]
 
 # What may differ: the setting, its family, and the contestants offered at first.
 KINDS: dict[str, tuple[str, type[Settings], list[str]]] = {
@@ -28,29 +34,75 @@ NUMBERS = {
     "Batch size": ("batch_size", "16, 64, 256"),
     "Seed": ("seed", "0, 1, 2"),
 }
+OWN = "Own settings"
 FREE = "Anything"
 FREE_FIRST = "Adam: optimizer=adam\nSGD: optimizer=sgd optimizer.momentum=0.9\nWide: model=mlp model.widths=[512]"
+RESET = "Without what was changed here."
+RATES = {"best": "The best of three for each", "same": "The same rate", "own": "Each one's own default"}
 
 
-def choose_contestants() -> tuple[Changes, list[Problem]]:
-    """Widgets for what differs and who takes part; with the contestants, what could not be read of them."""
-    topics = [*KINDS, *NUMBERS, FREE]
+class Contestant(NamedTuple):
+    """As the topic gives it."""
+
+    place: str  # what its settings are kept under
+    name: str
+    changes: Changes
+
+
+class Lineup(NamedTuple):
+    """Who races."""
+
+    field: list[tuple[str, Changes]]
+    tried: list[str]  # who looks for a learning rate first
+    problems: list[Problem]  # what could not be read
+
+
+def choose_contestants(base: Recipe | None) -> Lineup:
+    """Widgets for what differs, who takes part, at which learning rates, and what each sets for itself."""
+    topics = [*KINDS, *NUMBERS, OWN, FREE]
     topic = st.selectbox(
         "What differs",
         topics,
         index=topics.index(remember("race/topic", topics[0])),
-        help="Everything else is shared: data, first weights, order of the batches, number of epochs.",
+        help="Everything else is shared: data, first weights, order of the batches, number of epochs. Below, each "
+        f"contestant can be given settings of its own. **{OWN}** begins with equal ones; **{FREE}** is written.",
     )
     keep("race/topic", topic)
+    chosen, problems = _choose(topic)
+    rates = "same" if topic in ("Learning rate", "Seed") else _choose_rates()
+    field, tried = [], []
+    for one in chosen if base else []:
+        try:
+            changes = with_rate(base, one.changes, "same" if rates == "same" else "own")
+            start = change(base, changes)
+        except SettingsError:  # the race tells, with all its problems
+            field.append((one.name, one.changes))
+            continue
+        tries = rates == "best" and not names_rate(one.changes)
+        name, own, sets_rate = _settings(topic, one, start, tries)
+        field.append((name, {path: value for path, value in changes.items() if path.split(".")[0] not in own} | own))
+        if tries and not sets_rate:
+            tried.append(name)
+    return Lineup(field, tried, problems)
+
+
+def _choose(topic: str) -> tuple[list[Contestant], list[Problem]]:
+    """The contestants as the topic gives them, and what could not be read of them."""
     if topic in KINDS:
         path, family, first = KINDS[topic]
         kinds = choices(family)
-        return [(kinds[kind].title, {path: kind}) for kind in _pick(topic, kinds, first)], []
+        picked = _pick(topic, kinds, first)
+        return [Contestant(f"{topic}/{kind}", kinds[kind].title, {path: kind}) for kind in picked], []
+    if topic == OWN:
+        count = st.number_input("Contestants", 2, MOST, remember("race/count", 2), help="Unfold each to set it up.")
+        keep("race/count", count)
+        places = [f"{topic}/{letter}" for letter in "ABCDEFGH"[:count]]
+        return [Contestant(place, remember(f"race/name/{place}", place[-1]), {}) for place in places], []
     if topic in NUMBERS:
         path, first = NUMBERS[topic]
         values = _text(st.text_input, topic, "Contestants", first, "The values that race, with commas between.")
         lines = [f"{topic} {value.strip()}: {path}={value.strip()}" for value in values.split(",") if value.strip()]
-        return _read(lines)
+        return _read(topic, lines)
     lines = _text(
         st.text_area,
         topic,
@@ -58,7 +110,94 @@ def choose_contestants() -> tuple[Changes, list[Problem]]:
         FREE_FIRST,
         "A contestant a line: its name, a colon, and what it changes, as on the command line.",
     )
-    return _read([line for line in lines.splitlines() if line.strip()])
+    return _read(topic, [line for line in lines.splitlines() if line.strip()])
+
+
+def _choose_rates() -> str:
+    about = (
+        "A learning rate that suits one contestant may not suit another, and would decide the race.  \n"
+        "**The best of three**: each tries its own, a tenth and ten times of it, on a fifth of the epochs.  \n"
+        "**The same**: that of the recipe.  \n**Own default**: what its optimizer begins with.  \n"
+        "Whoever is given a rate below keeps it."
+    )
+    rates = st.selectbox(
+        "Learning rates",
+        list(RATES),
+        index=list(RATES).index(remember("race/rates", "best")),
+        format_func=RATES.get,
+        help=about,
+    )
+    keep("race/rates", rates)
+    return rates
+
+
+def _settings(topic: str, one: Contestant, start: Recipe, tries: bool) -> tuple[str, Changes, bool]:
+    """A contestant's own settings, behind a fold: its name, what it changes besides (whole choices), and whether its
+    learning rate is among that. `start` is its recipe without them.
+    """
+    key, values = f"race/own/{one.place}", start.model_dump(mode="json")
+    held = remember(key, None)
+    if held and held.start != values:
+        merged = _merged(held.start, held.values, values)
+        held.take_values(DEFAULT, values)
+        held.values = merged
+    name, title = one.name, _title(one.name, held, start, tries)
+    with st.expander(title, key=f"{key}/fold", type="compact", on_change="rerun") as fold:
+        if fold.open:
+            if held is None:
+                held = Draft(key, DEFAULT, {}, {})
+                held.take_values(DEFAULT, values)
+                keep(key, held)
+            if topic == OWN:
+                name = st.text_input("Name", name, max_chars=LONGEST, key=f"{key}/name").strip()
+                keep(f"race/name/{one.place}", name)
+            _edit(held, KINDS[topic][0].removesuffix(".kind") if topic in KINDS else "")
+            if held.changes():
+                original = (DEFAULT, copy.deepcopy(held.start))
+                st.button("Reset", key=f"{key}/reset", on_click=held.take_values, args=original, help=RESET)
+    if _title(name, held, start, tries) != title:
+        st.rerun()
+    own = {part: value for part, value in held.values.items() if value != held.start[part]} if held else {}
+    return name, copy.deepcopy(own), bool(held) and _sets_rate(held)
+
+
+def _title(name: str, held: Draft | None, start: Recipe, tries: bool) -> str:
+    """What the fold says: the name, and the rate or the rates."""
+    if tries and not (held and _sets_rate(held)):
+        return f"{escape(name)} · rates {', '.join(f'{rate:g}' for rate in tries_rates(start))}"
+    return f"{escape(name)} · rate {held.values['optimizer']['lr'] if held else start.optimizer.lr:g}"
+
+
+def _edit(held: Draft, topic: str) -> None:
+    """All that a contestant may set for itself; what the race is about is chosen already."""
+    edit = Editor(held)
+    for path, apart in (("model", ("activation",)), ("model.activation", ()), ("loss", ()), ("optimizer", ("lr",))):
+        if path == topic:
+            edit.fields(path, apart)
+        elif path != "model.activation" or "activation" in held.values["model"]:
+            edit.choice(path, apart)
+    edit.field("optimizer.lr")
+    if topic == "schedule":
+        edit.fields("schedule")
+    else:
+        edit.choice("schedule")
+    edit.field("batch_size")
+    edit.field("seed")
+
+
+def _sets_rate(held: Draft) -> bool:
+    """Whether its rate was given by hand; another optimizer comes with one of its own."""
+    before, now = held.start["optimizer"], held.values["optimizer"]
+    usual = before["lr"] if now["kind"] == before["kind"] else choices(Optimizer)[now["kind"]]().lr
+    return now["lr"] != usual
+
+
+def _merged(before: Any, edited: Any, start: Any) -> Any:
+    """What was edited before, on another start: of what is of one kind still, only what was edited."""
+    settings = all(isinstance(one, Mapping) for one in (before, edited, start))
+    if settings and before.get("kind") == edited.get("kind") == start.get("kind"):
+        return {name: _merged(before.get(name), edited.get(name), start[name]) for name in start}
+    return start if edited == before else edited
 
 
 def _pick(topic: str, kinds: dict[str, type[Settings]], first: list[str]) -> list[str]:
@@ -80,13 +219,15 @@ def _text(make, topic: str, label: str, first: str, help: str) -> str:
     return text
 
 
-def _read(lines: list[str]) -> tuple[Changes, list[Problem]]:
+def _read(topic: str, lines: list[str]) -> tuple[list[Contestant], list[Problem]]:
     """A contestant a line, `name: setting=value setting=value`; without a colon the changes are the name."""
-    changes, problems = [], []
+    found, problems = [], []
     for line in lines:
         name, _, words = line.partition(":") if ":" in line else (line, "", line)
         try:
-            changes.append((name.strip(), dict(parse_change(word) for word in words.split())))
+            changes = dict(parse_change(word) for word in words.split())
+            again = sum(one.name == name.strip() for one in found)  # which the race refuses
+            found.append(Contestant(f"{topic}/{again}/{name.strip()}", name.strip(), changes))
         except SettingsError as error:
             problems += error.problems
-    return changes, problems
+    return found, problems

@@ -167,10 +167,15 @@ def runs_here() -> list[Job]:
     return [job for job in jobs() if job.race is None]
 
 
-def latest_race() -> list[Job]:
-    """The contestants of the last race."""
-    race = max((job.race for job in jobs() if job.race), default=None)
-    return [job for job in jobs() if race and job.race == race]
+def latest_race() -> list[Record]:
+    """All contestants of the last race of this process, or else of the newest one that is kept. Raises StoreError."""
+    here = [job for job in jobs() if job.race]
+    race = max((job.race for job in here), default=None)
+    found = {job.number: job for job in here if job.race == race}
+    for number in store().race(race) if store() else []:
+        if number not in found:  # it is over, and no longer held here, or was never
+            found[number] = lately(number)
+    return [found[number] for number in sorted(found)]
 
 
 class BranchPoint(NamedTuple):
