@@ -5,6 +5,7 @@ Step losses arrive as tensors on their device and are read in batches (`settle`)
 would make the device wait. One thread writes, any number read.
 """
 
+import copy
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -130,6 +131,15 @@ class History:
     def until(self, step: int) -> "History":
         """What was measured in the first steps alone, with every change that was ever made."""
         return History(self.losses[:step], [row for row in self.epochs if row.step <= step], self.changes)
+
+    def frozen(self) -> "History":
+        """As it is now; what is measured later is not in it. Whoever trains it may go on meanwhile."""
+        found = copy.copy(self)  # with the best epoch first: it is never later than the epochs are
+        found.columns = {name: column.frozen() for name, column in self.columns.items()}
+        found.epochs = Epochs(found.columns)
+        found._losses = self.step_losses.frozen()  # and its steps last: they are never fewer than the epochs say
+        found.steps, found._pending, found._lock = len(found._losses), [], threading.Lock()
+        return found
 
     def settle(self) -> None:
         """Read the losses that wait; on an accelerator this waits for it."""

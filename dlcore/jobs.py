@@ -76,6 +76,7 @@ class Job(Record):
         self._ended = 0  # when, in the order of all ends
         self._over, self._kept = threading.Event(), threading.Event()
         self._queued = self._paused = self._stopping = False
+        self._in_turn = False  # begins when nothing else is under way
         self._steps_due = 0  # asked for one by one
         self._evaluating = False  # what follows a single step that ended an epoch
         self._next_step = 0.0  # when a paced job may go on
@@ -513,9 +514,14 @@ class Conductor:
         self._thread: threading.Thread | None = None
         self._closing = False
 
-    def submit(self, name: str, recipe: Recipe, *, pace: float | None = None, paused: bool = False) -> Job:
-        """Start a job. Raises SettingsError for a recipe that has problems, StoreError when it cannot be kept."""
-        return self._start([(name, recipe)], pace, paused)[0]
+    def submit(
+        self, name: str, recipe: Recipe, *, pace: float | None = None, paused: bool = False, in_turn: bool = False
+    ) -> Job:
+        """Start a job; `in_turn`: when nothing else is under way.
+
+        Raises SettingsError for a recipe that has problems, StoreError when it cannot be kept.
+        """
+        return self._start([(name, recipe)], pace, paused, in_turn=in_turn)[0]
 
     def race(
         self, contestants: Sequence[tuple[str, Recipe]], *, pace: float | None = None, paused: bool = False
@@ -545,9 +551,18 @@ class Conductor:
         return job
 
     def branch(
-        self, number: int, epoch: int, name: str, recipe: Recipe, *, pace: float | None = None, paused: bool = False
+        self,
+        number: int,
+        epoch: int,
+        name: str,
+        recipe: Recipe,
+        *,
+        pace: float | None = None,
+        paused: bool = False,
+        in_turn: bool = False,
     ) -> Job:
-        """Start a run with this recipe from the weights that a run of the store had after an epoch.
+        """Start a run with this recipe from the weights that a run of the store had after an epoch; the rest as by
+        `submit`.
 
         Raises SettingsError for a recipe that has problems or another network, StoreError when there is no such run or
         no checkpoint of that epoch.
@@ -560,7 +575,7 @@ class Conductor:
         branch = Branch(number, epoch, checkpoint.step)
         job = Job(self, checked_name(name), recipe, None, pace, checkpoint, history=history, branch=branch)
         self._enter([job], [checkpoint])  # at once: without it, the branch could not go on
-        self._enqueue([job], paused)
+        self._enqueue([job], paused, in_turn)
         return job
 
     def move(self, job: Job, places: int) -> None:
@@ -606,14 +621,14 @@ class Conductor:
         if self.saver:
             self.saver.close()
 
-    def _start(self, contestants, pace, paused, race=False) -> list[Job]:
+    def _start(self, contestants, pace, paused, race=False, in_turn=False) -> list[Job]:
         if problems := [problem for _, recipe in contestants for problem in recipe.problems()]:
             raise SettingsError(problems)
         started = [Job(self, checked_name(name), recipe, None, pace) for name, recipe in contestants]
         self._enter(started)
         for job in started:
             job.race = started[0].number if race else None
-        self._enqueue(started, paused)
+        self._enqueue(started, paused, in_turn)
         return started
 
     def _enter(self, new: Sequence[Job], checkpoints: Sequence[Checkpoint] = ()) -> None:
@@ -658,12 +673,12 @@ class Conductor:
         self.store.rewind(number, history.steps, tuple(job._place))
         return job
 
-    def _enqueue(self, jobs: list[Job], paused: bool) -> None:
+    def _enqueue(self, jobs: list[Job], paused: bool, in_turn: bool = False) -> None:
         if self._closing:
             raise RuntimeError("This conductor is closed.")
         with self.wakeup:
             for job in jobs:
-                job._queued, job._paused = True, paused
+                job._queued, job._paused, job._in_turn = True, paused, in_turn
                 job._save()
             self.jobs.extend(jobs)
             self.queue.append(jobs)
@@ -677,8 +692,10 @@ class Conductor:
         """Let those begin whose turn it is."""
         self.queue = [waiting for jobs in self.queue if (waiting := [job for job in jobs if job.active])]
         under_way = {job.group for job in self.jobs if job.active and not job._queued}
-        while self.queue and (self.at_once is None or len(under_way) < self.at_once):
-            jobs = self.queue.pop(0)
+        for jobs in self.queue[:]:
+            if len(under_way) >= (1 if jobs[0]._in_turn else self.at_once or math.inf):
+                continue
+            self.queue.remove(jobs)
             under_way.add(jobs[0].group)
             for job in jobs:
                 job._queued = False

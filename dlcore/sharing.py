@@ -13,9 +13,34 @@ from pydantic import ValidationError
 
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
-from dlcore.settings import Problem, Settings, explain, family_of
+from dlcore.settings import Problem, Settings, did_you_mean, explain, family_of
 
 LONGEST = 60  # letters of a name that a sentence quotes
+NAMED = "recipe"  # the parameter for the named recipe that this one started from
+
+
+def to_link(name: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters of a link to a recipe that started from a named one, which it tells where it isn't the nearest."""
+    query = to_query(values)
+    return query if nearest_named(values) == name else {NAMED: name} | query
+
+
+def from_link(link: Mapping[str, str]) -> tuple[str, dict, list[Problem]]:
+    """The named recipe that a link starts from, a recipe's plain dict, and what cannot be taken of the link.
+
+    What a link leaves out is as in the recipe that it names; if it names none, the name is that of the nearest.
+    """
+    query = dict(link)
+    name = query.pop(NAMED, None)
+    start = RECIPES[name].recipe if name in RECIPES else Recipe()
+    values, problems = from_query(query, start)
+    if name in RECIPES:
+        return name, values, problems
+    if name is not None:
+        quoted = _clean(name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}...")
+        told = f"recipe is {quoted!r}; it takes one of {', '.join(RECIPES)}{did_you_mean(quoted, RECIPES)}"
+        problems.insert(0, Problem(NAMED, told if told.endswith("?") else f"{told}."))
+    return nearest_named(values), values, problems
 
 
 def to_query(values: Mapping[str, Any]) -> dict[str, str]:
@@ -34,16 +59,16 @@ def to_query(values: Mapping[str, Any]) -> dict[str, str]:
     return query
 
 
-def from_query(query: Mapping[str, str]) -> tuple[dict, list[Problem]]:
-    """A recipe's plain dict from what can be taken of a link, and what cannot.
+def from_query(query: Mapping[str, str], start: Recipe | None = None) -> tuple[dict, list[Problem]]:
+    """A recipe's plain dict from what can be taken of settings in text, and what cannot.
 
-    What is left out has its default, as in a file. Settings that do not fit together stay as they are:
-    `Recipe.problems` tells of them.
+    What is left out is as in `start`, or else has its default, as in a file. Settings that do not fit together stay as
+    they are: `Recipe.problems` tells of them.
     """
     asked = {_clean(name): _clean(text) for name, text in query.items()}
     kinds: dict[str, str | None] = {}
     problems: list[Problem] = []
-    values = _take(Recipe(), "", asked, kinds, problems)
+    values = _take(start or Recipe(), "", asked, kinds, problems)
     for name in asked:  # what no setting has taken
         parts = (name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}...").split(".")
         depth = max(depth for depth in range(len(parts)) if ".".join(parts[:depth]) in kinds)
@@ -53,7 +78,7 @@ def from_query(query: Mapping[str, str]) -> tuple[dict, list[Problem]]:
 
 def is_setting(name: str) -> bool:
     """Whether a parameter of this name is the recipe's to set and to remove; others are for others."""
-    return name.split(".")[0] in Recipe.model_fields
+    return name == NAMED or name.split(".")[0] in Recipe.model_fields
 
 
 def nearest_named(values: Mapping[str, Any]) -> str:

@@ -33,8 +33,8 @@ def read_drawings(row: dict) -> bool:
     return row["data"] in PICTURES and row["size"] > 0
 
 
-def live(chosen: dict[int, str], best: bool) -> None:
-    """The pad, and what the chosen runs say."""
+def live(chosen: dict[int, str], best: bool) -> bool:
+    """The pad, and what the chosen runs say; whether some of it is still to come."""
     row = st.container(horizontal=True, gap="large")
     left, right = row.container(width=282), row.container()  # the pad's own width
     with left.container(key="drawing-pad"):
@@ -44,7 +44,7 @@ def live(chosen: dict[int, str], best: bool) -> None:
         digit = drawing_to_digit(strokes)
     except ValueError as error:
         right.error(panels.escape(str(error)))
-        return
+        return False
     with left:
         show_digit(digit)
     with right.container(key="prediction"):
@@ -53,7 +53,8 @@ def live(chosen: dict[int, str], best: bool) -> None:
         elif digit is None:
             st.info(EMPTY, icon=":material/draw:")
         else:
-            show_answers(chosen, torch.from_numpy(digit).view(1, 1, 28, 28), best)
+            return show_answers(chosen, torch.from_numpy(digit).view(1, 1, 28, 28), best)
+    return False
 
 
 def show_digit(digit: np.ndarray | None) -> None:

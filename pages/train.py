@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import streamlit as st
 
 from dlcore.architectures import layers, size
-from dlcore.fit import fit, visible
+from dlcore.fit import Fit, fit, visible
+from dlcore.history import History
 from dlcore.jobs import Job, branch_problems
 from dlcore.metrics import confusion, per_class
 from dlcore.recipe import Recipe, read
 from dlcore.recipes import RECIPES
 from dlcore.settings import SettingsError
 from pages.parts import panels
+from pages.parts.asking import Question, hear
 from pages.parts.charts import accuracy_figure, confusion_figure, fit_figure, loss_figure
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.download import download_button
 from pages.parts.facts import csv, table
 from pages.parts.frame import ensure_frame
 from pages.parts.live_chart import live_chart
+from pages.parts.moments import Moment, moment_of
 from pages.parts.session import (
     Draft,
     conductor,
@@ -42,9 +46,13 @@ if TYPE_CHECKING:
 
 WHOLE = st.column_config.NumberColumn(format="%d")
 PERCENT = st.column_config.NumberColumn(format="%.1f%%")
+SHARES = ("precision", "recall", "f1")
 DOUBLE = 0.5  # seconds within which a second click is the same one
-DETAILS = 2  # seconds between two looks at the table of epochs
 SHOWN = 200  # epochs in the table; the CSV has them all
+HEIGHT = 420  # of what there is to see of a run below its curves
+QUEUE = "Train these settings too, in their turn: once nothing else is under way."
+
+T = TypeVar("T")
 
 
 def current() -> list[Job]:
@@ -70,95 +78,121 @@ def live(recipe: Recipe | None, chosen: Draft) -> None:
     def more() -> None:
         steer_button(shown_run())
         going = any(job.active for job in current())
-        asked = st.button("Queue", disabled=not (recipe and going), help="Train these settings too, in their turn.")
-        if asked and time.time() - remember("train/queued", 0.0) > DOUBLE:
-            keep("train/queued", time.time())
+        asked = st.button("Queue", disabled=not (recipe and going), help=QUEUE)
+        if asked and time.monotonic() - remember("train/queued", -DOUBLE) > DOUBLE:
+            keep("train/queued", time.monotonic())
             keep("train/shown", shown_run().number)
             with panels.told():
-                begin(recipe, chosen)
+                begin(recipe, chosen, pace=panels.pace(), in_turn=True)
 
     panels.buttons(current, start, startable=recipe is not None, more=more)
     choose_shown()
-    panels.follow(lambda: curves(current(), chosen), runs_here, shown)
-    place, seen = st.container(), current()
-    if seen and seen[0].recipe.data.classes and visible(seen[0].recipe):
-        left, place = st.columns(2)
-        with left:
-            panels.follow(lambda: fit_view(current()), runs_here, shown)
-    with place:
-        panels.follow(lambda: details(current()), runs_here, shown, every=DETAILS)
+    run = shown_run()
+    panels.follow(lambda: look(run, chosen), runs_here, shown)
 
 
-def curves(jobs: list[Job], chosen: Draft) -> None:
-    """Where it stands, and both charts."""
+def choose_shown() -> None:
+    """Which run the page shows, and with several under way a choice of them."""
+    shown = shown_run()
+    runs = {job.number: job for job in runs_here() if job.active or job is shown}
+    with st.container(key="under-way"):
+        if not runs:
+            return
+        picked = st.pills(
+            "Under way",
+            list(runs),
+            default=shown.number,
+            format_func=lambda number: f"{panels.escape(runs[number].name)} · run {number}",
+            label_visibility="collapsed",
+            required=True,
+            key=f"train/shown/{shown.number}/{'-'.join(map(str, runs))}",
+        )
+        keep("train/shown", picked)
+
+
+class Seen(NamedTuple):
+    """All that is drawn of a run, of one moment."""
+
+    run: Moment
+    fit: Fit | None = None  # of the moment, or of an earlier one if so it is told
+    told: str = ""
+
+
+def see(job: Job) -> Seen:
+    run = moment_of(job)
+    if not (job.ready and visible(run.recipe)):
+        return Seen(run)
+    ask = lambda: job.ask(lambda network: (moment_of(job), fit(network)))  # noqa: E731
+    heard = hear("fit", {job.number: Question((run.number, run.history.steps), ask)})[job.number]
+    then, picture = heard.answer or (run, None)
+    if heard.sentence:
+        return Seen(
+            run, picture, f"{heard.sentence} {f'The picture is of step {then.history.steps}.' if picture else ''}"
+        )
+    return Seen(run if then.history.steps == run.history.steps else then, picture)
+
+
+def look(job: Job | None, chosen: Draft) -> bool:
+    """All that moves; whether something of it is still to come."""
+    seen = see(job) if job else None
+    run = seen and seen.run
     with st.container(key="status"):
-        if jobs:
-            panels.status(jobs)
+        if run:
+            panels.status([run])
         else:
             st.progress(
                 0.0, text=f"**ready** · {RECIPES[chosen.name].about} Press Start, or change anything on the left first."
             )
-    if jobs and jobs[0].failure:
-        panels.failure(jobs[0])
+    if run and run.failure:
+        panels.failure(run)
+    numbers = run is not None and not run.recipe.data.classes
     left, right = st.columns(2)
     with left.container(key="live-loss"):
-        live_chart(loss_figure(jobs), key="loss", height=340)
+        live_chart(loss_figure([run] if run else []), key="loss", height=340)
     with right.container(key="live-accuracy"):
-        if jobs and not jobs[0].recipe.data.classes:
-            fit_view(jobs)  # numbers have no accuracy, but a curve that can be seen
+        if numbers:
+            boundary(seen)  # numbers have no accuracy, but a curve that can be seen
         else:
-            live_chart(accuracy_figure(jobs), key="accuracy", height=340)
+            live_chart(accuracy_figure([run] if run else []), key="accuracy", height=340)
+    place = st.container()
+    if run and not numbers and visible(run.recipe):
+        left, place = st.columns(2)
+        with left:
+            boundary(seen)
+    with place:
+        details(run)
+    return bool(seen and seen.told)
 
 
-def choose_shown() -> None:
-    """With several runs under way, which of them the page shows."""
-    runs = {job.number: job for job in runs_here() if job.active}
-    shown = shown_run()
-    if shown and runs.keys() - {shown.number}:
-        picked = st.pills(
-            "Under way",
-            list(runs),
-            default=shown.number if shown.active else None,
-            format_func=lambda number: f"{runs[number].name} · run {number}",
-            label_visibility="collapsed",
-            key=f"train/shown/{'-'.join(map(str, runs))}",
-        )
-        keep("train/shown", picked or 0)
-
-
-def details(jobs: list[Job]) -> None:
-    """What there is to see of a run besides its curves; only the open tab is made."""
-    classes = not jobs or bool(jobs[0].recipe.data.classes)
-    views = {"Each epoch": epochs_table} | ({"Classes": class_scores} if classes else {})
-    for tab, view in zip(st.tabs(list(views), on_change="rerun", key="details"), views.values(), strict=True):
-        if tab.open:
-            with tab:
-                view(jobs)
-
-
-def fit_view(jobs: list[Job]) -> None:
+def boundary(seen: Seen) -> None:
     """What the network makes of data that can be seen whole."""
-    if jobs[0].ready:
-        live_chart(fit_figure(jobs[0], jobs[0].ask(fit).result(panels.PATIENCE)), key="fit", height=340)
-    else:
-        st.caption("Once training starts: what the network makes of the data.")
+    with st.container(key="boundary"):
+        if seen.fit:
+            live_chart(fit_figure(seen.run, seen.fit), key="fit", height=340)
+        told = seen.told or ("" if seen.fit else "Once training starts: what the network makes of the data.")
+        if told:
+            st.caption(panels.escape(told))
 
 
-def epochs_table(jobs: list[Job]) -> None:
-    history = jobs[0].history if jobs else None
-    if not (history and history.epochs):
+def details(run: Moment | None) -> None:
+    """What there is to see of a run besides its curves; only the open tab is made."""
+    classes = run is None or bool(run.recipe.data.classes)
+    views = {"Each epoch": epochs_table} | ({"Classes": class_scores} if classes else {})
+    with st.container(key="run-details" if run else "no-details"):
+        for tab, view in zip(st.tabs(list(views), on_change="rerun", key="details"), views.values(), strict=True):
+            if tab.open:
+                with tab:
+                    view(run)
+
+
+def epochs_table(run: Moment | None) -> None:
+    if not (run and run.history.epochs):
         st.caption("After each epoch a row appears here.")
         return
-    import pandas as pd  # not before there is something to show: it takes half a second
-
-    count = len(history.epochs)
-    last = {name: column.values[:count][: -SHOWN - 1 : -1] for name, column in history.columns.items()}
-    shown = percent(pd.DataFrame(last), "train_accuracy", "val_accuracy").dropna(axis="columns", how="all")
-    shown.insert(0, "best", np.where(shown["epoch"] == history.best.epoch, "★", ""))
     st.dataframe(
-        shown,
+        once("table", (run.number, run.history.epochs[-1], run.history.best), lambda: epochs_frame(run.history)),
         hide_index=True,
-        height=240,
+        height=HEIGHT - 55,  # the rest is for the button below
         column_config={
             "best": st.column_config.TextColumn("", width=30, help="The best epoch: its weights are kept."),
             "epoch": WHOLE | {"label": "epoch"},
@@ -174,12 +208,23 @@ def epochs_table(jobs: list[Job]) -> None:
     )
     download_button(
         "Download CSV",
-        lambda: csv(jobs[0]),
-        name=f"dlcore-run-{jobs[0].number}.csv",
+        lambda: csv(run),
+        name=f"dlcore-run-{run.number}.csv",
         type="text/csv",
         key="csv",
         help="Every epoch of this run, as a table for a spreadsheet.",
     )
+
+
+def epochs_frame(history: History) -> pd.DataFrame:
+    """The last epochs, the newest first."""
+    import pandas as pd  # not before there is something to show: it takes half a second
+
+    count = len(history.epochs)
+    last = {name: column.values[:count][: -SHOWN - 1 : -1] for name, column in history.columns.items()}
+    shown = percent(pd.DataFrame(last), "train_accuracy", "val_accuracy").dropna(axis="columns", how="all")
+    shown.insert(0, "best", np.where(shown["epoch"] == history.best.epoch, "★", ""))
+    return shown
 
 
 def percent(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
@@ -187,18 +232,32 @@ def percent(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return frame.assign(**{column: frame[column] * 100 for column in columns})
 
 
-def class_scores(jobs: list[Job]) -> None:
-    if not jobs or jobs[0].predicted is None:
+def class_scores(run: Moment | None) -> None:
+    if not run or run.predicted is None:
         st.caption("After the first epoch: which classes are mistaken for which, on the validation samples.")
         return
+    figure, scores = once("classes", (run.number, [*run.history.epochs[-1:]]), lambda: scored(run))
+    left, right = st.columns(2)
+    left.plotly_chart(figure, key="confusion")
+    config = dict.fromkeys(SHARES, PERCENT)
+    right.dataframe(scores, hide_index=True, height=HEIGHT, column_config=config)
+
+
+def scored(run: Moment) -> tuple[dict, pd.DataFrame]:
     import pandas as pd
 
-    job, classes = jobs[0], jobs[0].recipe.data.classes
-    left, right = st.columns(2)
-    left.plotly_chart(confusion_figure(confusion(job.targets, job.predicted, len(classes)), classes), key="confusion")
-    shares = ("precision", "recall", "f1")
-    scores = percent(pd.DataFrame(per_class(job.targets, job.predicted, classes)), *shares)
-    right.dataframe(scores, hide_index=True, height=420, column_config=dict.fromkeys(shares, PERCENT))
+    classes = run.recipe.data.classes
+    figure = confusion_figure(confusion(run.targets, run.predicted, len(classes)), classes)
+    return figure, percent(pd.DataFrame(per_class(run.targets, run.predicted, classes)), *SHARES)
+
+
+def once(what: str, about: object, make: Callable[[], T]) -> T:
+    """What `make` gives, made anew only when it is about something else than at the last look."""
+    kept = remember(f"train/{what}", (None, None))
+    if kept[0] != about:
+        kept = about, make()
+        keep(f"train/{what}", kept)
+    return kept[1]
 
 
 def network(recipe: Recipe) -> None:

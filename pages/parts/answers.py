@@ -1,8 +1,10 @@
 """Answers: one question to several networks, which train here, are over, or lie in the store."""
 
+import html
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from dlcore.records import Record
 from dlcore.store import StoreError
 from dlcore.training import Run, predict
 from pages.parts import panels
+from pages.parts.asking import Question, hear
 from pages.parts.charts import colour
 from pages.parts.choosing import known
 from pages.parts.session import keep, lately, remember, weights_lately
@@ -33,36 +36,38 @@ class Answer(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Asked(NamedTuple):
-    """A question, since when it is the one that is asked, and the last answers to it, in the order of the runs."""
+class Pen(NamedTuple):
+    """A question to the networks that were chosen, and since when it is the one that is asked."""
 
-    question: tuple
+    question: dict
     since: float
-    answers: list[Future]
 
 
-def show_answers(chosen: dict[int, str], raw: Tensor, best: bool) -> None:
-    """A card for each run, given by its number and what it is called.
+def show_answers(chosen: dict[int, str], raw: Tensor, best: bool) -> bool:
+    """A card for each run, given by its number and what it is called; whether an answer is still to come.
 
-    The questions go out together, so that they wait but once. While the pen moves, a tick does not ask again: the next
-    movement would have to wait for it.
+    While the pen moves, a tick does not ask again: the next movement would have to wait for it.
     """
-    runs, now, asked = known(chosen), time.monotonic(), remember("answers/asked", None)
-    question = ([(run.number, run.status) for run in runs], best, raw.tolist())
-    since = asked.since if asked and asked.question == question else now
-    if since == now or now - since > PEN_RESTS or not any(run.active for run in runs):
-        asked = Asked(question, since, [ask(number, raw, best) for number in chosen])
-        keep("answers/asked", asked)
-    for place, (called, answer) in enumerate(zip(chosen.values(), asked.answers, strict=True)):
+    runs, now, pen = {run.number: run for run in known(chosen)}, time.monotonic(), remember("answers/pen", None)
+    asked = {number: (number in runs and runs[number].status, best, raw.tolist()) for number in chosen}
+    if not pen or pen.question != asked:
+        pen = Pen(asked, now)
+        keep("answers/pen", pen)
+    again = now - pen.since > PEN_RESTS and any(run.active for run in runs.values())
+    questions = {number: Question(about, partial(ask, number, raw, best)) for number, about in asked.items()}
+    heard = hear("answers", questions, again)
+    for place, (number, called) in enumerate(chosen.items()):
         if place % 2 == 0:  # a row for two, so that their bars stand side by side whatever is above
             columns = st.columns(min(len(chosen), 2))
         with columns[place % 2]:
-            try:
-                card(answer.result(panels.PATIENCE))
-            except TimeoutError:
-                st.caption(f"**{panels.escape(called)}**  \nBusy with a long step; the answer comes later.")
-            except StoreError as error:
-                st.caption(f"**{panels.escape(called)}**  \n{panels.escape(str(error))}")
+            one = heard[number]
+            if one.answer:
+                card(one.answer)
+            else:
+                st.caption(f"**{panels.escape(called)}**")
+            if one.sentence:
+                st.caption(panels.escape(one.sentence))
+    return any(one.coming for one in heard.values())
 
 
 def ask(number: int, raw: Tensor, best: bool) -> Future:
@@ -104,12 +109,13 @@ def card(answer: Answer) -> None:
     run, shares = answer.run, answer.shares
     classes, top, ink = run.recipe.data.classes, int(np.argmax(shares)), colour(run.number)
     bars = "".join(
-        f'<div class="bar{" top" if place == top else ""}"><span>{name}</span>'
+        f'<div class="bar{" top" if place == top else ""}"><span>{html.escape(name)}</span>'
         f'<div><i style="width:{share:.1%};background:{ink}"></i></div><b>{share:.1%}</b></div>'
         for place, (name, share) in enumerate(zip(classes, shares, strict=True))
     )
     st.caption(f"{panels.title(run)}  \n{which(answer)}")
-    st.html(f'<div class="answer"><p class="class">{classes[top]} <small>{shares[top]:.1%}</small></p>{bars}</div>')
+    first = f'<p class="class">{html.escape(classes[top])} <small>{shares[top]:.1%}</small></p>'
+    st.html(f'<div class="answer">{first}{bars}</div>')
     for note in answer.notes:
         st.caption(panels.escape(note))
 

@@ -14,7 +14,6 @@ from dlcore import races
 from dlcore.curve import Curve
 from dlcore.fit import Fit
 from dlcore.history import MEASURES, Change, History
-from dlcore.jobs import Job
 from dlcore.recipe import Recipe, field_at
 from dlcore.records import PACE, Record
 
@@ -89,12 +88,12 @@ def accuracy_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> di
     return figure
 
 
-def fit_figure(job: Job, fit: Fit) -> dict:
+def fit_figure(job: Record, fit: Fit) -> dict:
     """One feature: the points and the curve through them; two: the points over the probability of the second class."""
-    classes = job.recipe.data.classes
+    classes = [html.escape(name, quote=False) for name in job.recipe.data.classes]
     if len(fit.axes) == 1:
         curve = _line(job, "fit", "network", [], [], width=3) | {"x": _short(fit.axes[0]), "y": _short(fit.answers)}
-        traces = [curve, _points("data", fit.points[:, 0], fit.targets, "#8C8C8C")]
+        traces = [curve, _points(0, "data", fit.points[:, 0], fit.targets, "#8C8C8C")]
         titles = ("x", f"probability of {classes[1]}" if classes else "y")
     else:
         surface = {
@@ -111,7 +110,7 @@ def fit_figure(job: Job, fit: Fit) -> dict:
             "hovertemplate": "%{z:.1%}<extra></extra>",
         }
         groups = [(name, fit.points[fit.targets == number]) for number, name in enumerate(classes)]
-        marks = [_points(name, group[:, 0], group[:, 1], TWO[i]) for i, (name, group) in enumerate(groups)]
+        marks = [_points(i, name, group[:, 0], group[:, 1], TWO[i]) for i, (name, group) in enumerate(groups)]
         traces = [surface, *marks]
         titles = ("first feature", "second feature")
     layout = {
@@ -127,11 +126,12 @@ def fit_figure(job: Job, fit: Fit) -> dict:
 def confusion_figure(counts: np.ndarray, classes: Sequence[str]) -> dict:
     """How often each class (row) was taken for each (column); counts (classes, classes)."""
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    names = [html.escape(name, quote=False) for name in classes]
     heat = {
         "type": "heatmap",
         "z": shares.tolist(),
-        "x": list(classes),
-        "y": list(classes),
+        "x": names,
+        "y": names,
         "text": counts.tolist(),
         "texttemplate": "%{text}",
         "hovertemplate": "%{y} taken for %{x}: %{text} times, %{z:.0%}<extra></extra>",
@@ -236,9 +236,9 @@ def _measured(history: History, measure: str, begin: int = 1) -> tuple[np.ndarra
     return history.columns["step"].values[places], values, int(starred[0]) if history.best and len(starred) else None
 
 
-def _points(name: str, x: np.ndarray, y: np.ndarray, ink: str) -> dict:
+def _points(number: int, name: str, x: np.ndarray, y: np.ndarray, ink: str) -> dict:
     marker = {"size": 6, "color": ink, "line": {"width": 1, "color": "#FFFFFF"}}
-    look = {"type": "scatter", "mode": "markers", "uid": name, "name": name, "marker": marker}
+    look = {"type": "scatter", "mode": "markers", "uid": f"points-{number}", "name": name, "marker": marker}
     return look | {"x": _short(x), "y": _short(y)}
 
 

@@ -11,13 +11,14 @@ from dlcore.jobs import Job
 from dlcore.records import Record
 from dlcore.settings import Problem, SettingsError
 from dlcore.store import StoreError
-from pages.parts.session import keep, remember, widget
+from pages.parts.moments import Moment
+from pages.parts.session import choose_for_all, chosen_for_all, keep, remember, set_widget, widget
 
-PATIENCE = 5  # seconds to wait for a network's answer: a step of a very large one
 MOST_PROBLEMS = 10  # that are listed: a link may ask for anything
 # Seconds between two looks at what trains, by how many it has trained: the longer, the less it moves from one to the
 # next, and each look costs the browser as much as training takes for many steps.
 TICKS = {0: 0.4, 20: 1.0, 60: 2.0}
+AGAIN = 1.0  # seconds until the next look for an answer that is on its way, when nothing trains
 FULL_SPEED = "full speed"
 PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, FULL_SPEED)
 
@@ -42,11 +43,12 @@ def buttons(
         return lambda: [act(job) for job in active()]
 
     def set_pace() -> None:
-        keep("pace", widget("pace"))
+        choose_for_all("pace", widget("pace"))
         for job in active():
-            job.set_pace(_pace())
+            job.set_pace(pace())
 
     going = active()
+    _show_pace(going[0] if going else None)
     paused = bool(going) and all(job.status == "paused" for job in going)
     running = bool(going) and not paused
     with st.container(horizontal=True, vertical_alignment="bottom", key="buttons"):
@@ -64,7 +66,6 @@ def buttons(
         st.select_slider(
             "Pace",
             PACES,
-            value=_nearest_pace(going[0].pace) if going else remember("pace", FULL_SPEED),
             key="pace",
             on_change=set_pace,
             format_func=lambda pace: pace if pace == FULL_SPEED else f"{pace} steps/s",
@@ -74,9 +75,9 @@ def buttons(
     # Not by callbacks: they come before the page has read a setting that was typed just before the click.
     with told():
         if begin and not active():
-            start(pace=_pace(), paused=False)
+            start(pace=pace(), paused=False)
         if step:
-            for job in active() or start(pace=_pace(), paused=True):
+            for job in active() or start(pace=pace(), paused=True):
                 job.step()
 
 
@@ -89,13 +90,21 @@ def told() -> Iterator[None]:
         st.error(escape(str(error)), icon=":material/error:")
 
 
-def _nearest_pace(pace: float | None) -> int | str:
-    return FULL_SPEED if pace is None else min(PACES[:-1], key=lambda known: abs(known - pace))
+def _show_pace(job: Job | None) -> None:
+    """Have the slider show the pace of what is under way, where that is news to this tab, or else what was chosen."""
+    news = job and (job.number, job.pace)
+    if job and remember("pace/seen", None) != news:
+        keep("pace/seen", news)
+        keep("pace", FULL_SPEED if job.pace is None else min(PACES[:-1], key=lambda known: abs(known - job.pace)))
+        set_widget("pace", remember("pace", FULL_SPEED))
+    elif widget("pace") is None:
+        set_widget("pace", chosen_for_all("pace", FULL_SPEED))
 
 
-def _pace() -> float | None:
-    pace = remember("pace", FULL_SPEED)
-    return None if pace == FULL_SPEED else float(pace)
+def pace() -> float | None:
+    """The pace that is chosen, in steps a second; None for full speed."""
+    chosen = chosen_for_all("pace", FULL_SPEED)
+    return None if chosen == FULL_SPEED else float(chosen)
 
 
 def status(jobs: Sequence[Record]) -> None:
@@ -106,7 +115,7 @@ def status(jobs: Sequence[Record]) -> None:
     parts = [f"**{word}**{f': {escape(shown.reason)}' if shown.reason else ''}"]
     if word == "queued":
         parts.append("its turn comes when others are done")
-    if word == "preparing" and isinstance(shown, Job) and shown.downloaded:
+    if word == "preparing" and isinstance(shown, Job | Moment) and shown.downloaded:
         parts.append(f"downloading {shown.recipe.data.title}: {shown.downloaded:.0%}")
     if shown.steps_per_epoch:
         parts.append(f"epoch {shown.epoch} of {shown.recipe.epochs}")
@@ -120,7 +129,7 @@ def status(jobs: Sequence[Record]) -> None:
         parts.append(f"★ best epoch {shown.history.best.epoch}")
     st.progress(min(1.0, shown.progress), text=" · ".join(parts))
     for job in jobs:
-        for trouble in [job.trouble, *job.notices] if isinstance(job, Job) else []:
+        for trouble in [job.trouble, *job.notices] if isinstance(job, Job | Moment) else []:
             if trouble:
                 st.warning(escape(trouble), icon=":material/warning:")
 
@@ -182,20 +191,24 @@ def state_of(runs: Sequence[Record]) -> State:
     return State(tick, [(run.number, run.status, *_wishes(run)) for run in runs])
 
 
-def follow(look: Callable[[], None], runs: Callable[[], Sequence[Record]], shown: State, every: float = 0.0) -> None:
-    """Call `look`, and again at every tick (or `every` so many seconds) while one of the runs is under way.
+def follow(look: Callable[[], object], runs: Callable[[], Sequence[Record]], shown: State) -> None:
+    """Call `look`, and again at every tick while one of the runs is under way, or when it says that it waits for an
+    answer.
 
-    Only what moves belongs there: what ticks, the browser builds anew. Once the runs are in another state than `shown`,
-    which was taken before the page drew its buttons, the whole page runs.
+    Only what moves belongs there: what ticks, the browser builds anew. A look acts on the runs that the page was drawn
+    for: once the runs are in another state than `shown`, which was taken before the page drew its buttons, the whole
+    page runs.
     """
+    waiting = remember("waiting", False)
 
     def looking() -> None:
         with told():
-            look()
-            if state_of(runs()) != shown:
+            waits = bool(look())
+            keep("waiting", waits)
+            if state_of(runs()) != shown or (waits != waiting and not shown.tick):
                 st.rerun()
 
-    st.fragment(looking, run_every=max(shown.tick, every) if shown.tick else None)()
+    st.fragment(looking, run_every=shown.tick or (AGAIN if waiting else None))()
 
 
 def _wishes(run: Record) -> tuple:

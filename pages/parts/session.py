@@ -22,7 +22,7 @@ from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.records import Record, Stored, branch_name
 from dlcore.settings import Problem
-from dlcore.sharing import from_query, is_setting, nearest_named, to_query
+from dlcore.sharing import from_link, is_setting, nearest_named, to_link
 from dlcore.store import Store, StoreError
 from dlcore.training import Run
 
@@ -151,14 +151,19 @@ def jobs() -> list[Job]:
 
 def shown_run() -> Job | None:
     """The run that the Train page shows: the one that this tab chose, while it is active; else the last one that began,
-    whichever tab did it.
+    whichever tab did it, and one that is under way before one that is over.
     """
     runs, chosen = runs_here()[::-1], remember("train/shown", 0)
 
     def began(job: Job) -> bool:
         return job.ready or job.status not in ("queued", "stopped")
 
-    wanted = (lambda job: job.active and job.number == chosen, began, lambda job: True)
+    wanted = (
+        lambda job: job.active and job.number == chosen,
+        lambda job: job.active and began(job),
+        began,
+        lambda job: True,
+    )
     return next((job for fits in wanted for job in runs if fits(job)), None)
 
 
@@ -221,8 +226,7 @@ class Draft:
         recipe = run.recipe_at(step)
         if recipe.epochs <= epoch:
             recipe = recipe.model_copy(update={"epochs": epoch + recipe.epochs})
-        values = recipe.model_dump(mode="json")
-        self.take_values(nearest_named(values), values)
+        self.take(started_from(run), recipe)
         self.links += 1
         self.branch = BranchPoint(run.number, run.name, epoch, run.recipe_at(step))
 
@@ -235,10 +239,15 @@ class Draft:
         """What was changed is the start of what is changed next; the widgets stay."""
         self.start = copy.deepcopy(self.values)
 
-    def open_link(self, values: dict) -> None:
-        """A link holds no name: the recipe is called after the named one that it is, or comes nearest to."""
-        self.take_values(nearest_named(values), values)
+    def open_link(self, name: str, values: dict) -> None:
+        self.take_values(name, values)
         self.links += 1
+
+
+def started_from(run: Record) -> str:
+    """The named recipe that a run's began as: by the run's name, or else the one that its recipe comes nearest to."""
+    name = run.name.removesuffix(CHANGED)
+    return name if name in RECIPES else nearest_named(run.recipe.model_dump(mode="json"))
 
 
 def draft(page: str, run: Job | None = None) -> Draft:
@@ -248,9 +257,10 @@ def draft(page: str, run: Job | None = None) -> Draft:
     """
     key = f"draft/{page}"
     if key not in st.session_state:
-        values = (run.recipe if run else RECIPES[DEFAULT].recipe).model_dump(mode="json")
         st.session_state[key] = Draft(page, DEFAULT, {}, {})
-        st.session_state[key].take_values(nearest_named(values), values)
+        st.session_state[key].take(
+            started_from(run) if run else DEFAULT, run.recipe if run else RECIPES[DEFAULT].recipe
+        )
     return st.session_state[key]
 
 
@@ -287,10 +297,10 @@ def follow_address(draft: Draft) -> None:
     if not opened and not _back_or_forward():
         return
     asked = {name: texts[-1] for name, texts in parameters().items() if opened or is_setting(name)}
-    values, problems = from_query(asked)
+    name, values, problems = from_link(asked)
     settings = {name: text for name, text in asked.items() if is_setting(name)}
-    if settings and settings != to_query(draft.values):
-        draft.open_link(values)
+    if settings and settings != to_link(draft.name, draft.values):
+        draft.open_link(name, values)
     draft.refused = problems
 
 
@@ -302,7 +312,7 @@ def show_address(draft: Draft) -> None:
     """
     if draft.values != draft.start:
         draft.refused = []  # told long enough: the person went on
-    there, recipe = parameters(), {name: [text] for name, text in to_query(draft.values).items()}
+    there, recipe = parameters(), {name: [text] for name, text in to_link(draft.name, draft.values).items()}
     others = {name: texts for name, texts in there.items() if not is_setting(name)}
     overtaken = _back_or_forward() and time.monotonic() < remember("address/sent", 0) + UNDER_WAY
     if there != others | recipe or overtaken:
@@ -339,6 +349,22 @@ def selected_runs() -> list[str]:
 
 def select_runs(ids: Iterable[str]) -> None:
     keep("runs/selected", list(dict.fromkeys(ids))[:MOST_SELECTED])
+
+
+@st.cache_resource(show_spinner=False)
+def _chosen_in_any_tab() -> dict[str, Any]:
+    return {}
+
+
+def choose_for_all(key: str, value) -> None:
+    """`keep` what tabs that are opened later begin with, too."""
+    keep(key, value)
+    _chosen_in_any_tab()[key] = value
+
+
+def chosen_for_all(key: str, default):
+    """What this tab chose, or else what any tab chose last."""
+    return remember(key, _chosen_in_any_tab().get(key, default))
 
 
 def remember(key: str, default):
