@@ -20,9 +20,9 @@ from dlcore.recipe import Recipe
 from dlcore.records import Stored
 from dlcore.store import Store
 from dlcore.training import predict
-from pages.parts import answers, session
+from pages.parts import answers, asking, session
 from pages.parts.charts import called
-from tests.test_pages import go, opened, press, seen, well
+from tests.test_pages import busy, go, opened, press, seen, well
 from tests.waiting import wait_until
 
 LONG = 120  # seconds
@@ -35,6 +35,7 @@ WORSE = {"optimizer.lr": 10, "epochs": 4}  # by this it forgets what it knew
 def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Where the runs of a dashboard are that was just started."""
     monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(asking, "PATIENCE", LONG)  # however slow the machine, an answer comes with the page
     st.cache_resource.clear()
     yield tmp_path / "runs"
     session.conductor().close()
@@ -344,3 +345,37 @@ def test_a_run_that_ended_is_asked_once_more_though_the_pen_moves(monkeypatch):
     job.resume()
     kept(job)
     assert "last, epoch 3" in seen(well(at.run()))
+
+
+def test_a_busy_network_keeps_its_last_answer_with_a_sentence_and_no_page_waiting(monkeypatch):
+    first, second = (session.conductor().submit(name, QUICK, paused=True) for name in ("first", "second"))
+    wait_until(lambda: first.ready and second.ready, LONG)
+    at = choose(drawn(), first.number, second.number)
+    before = shares(at)
+    monkeypatch.setattr(asking, "PATIENCE", 0.01)
+    at.session_state["kept/strokes"] = [{"points": [[0.5, 0.2], [0.5, 0.8]], "width": 0.08}]
+    with busy(first):
+        for _ in range(3):
+            assert seen(well(at.run())).count(asking.BUSY) == 2
+            assert shares(at) == before
+        assert len(session.conductor()._questions) == 2
+    monkeypatch.setattr(asking, "PATIENCE", LONG)
+    well(at.run())
+    assert asking.BUSY not in seen(at)
+    assert shares(at) != before
+
+
+def test_a_finished_run_that_waits_for_another_ones_step_is_looked_at_again(monkeypatch):
+    done = trained(session.conductor(), "done")
+    training = session.conductor().submit("training", QUICK, paused=True)
+    wait_until(lambda: training.ready, LONG)
+    monkeypatch.setattr(asking, "PATIENCE", 0.01)
+    at = opened()
+    at.session_state["kept/strokes"] = STROKES
+    with busy(training):
+        go(at, "draw")
+        choose(at, done.number)
+        assert asking.BUSY in seen(at)
+        assert at.session_state["kept/waiting"]  # so that the page ticks
+    wait_until(lambda: asking.BUSY not in seen(well(at.run())), LONG)
+    assert not at.session_state["kept/waiting"]

@@ -1,21 +1,29 @@
 """The pages as Streamlit runs them, without a browser: what is shown, what is told, and what the buttons do."""
 
+import contextlib
+import json
 import re
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+import dlcore.fit
 from dlcore.activations import Activation
 from dlcore.augmentation import Augmentation
+from dlcore.jobs import Job
 from dlcore.optimizers import Optimizer
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.settings import choices, family_of
 from dlcore.sharing import to_query
-from pages.parts import panels, session
+from pages.parts import asking, live_chart, panels, session
+from tests.running import settle
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +40,7 @@ LONG = 120  # seconds
 def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Jobs belong to the process, which these tests share: each has none at first, and an empty store."""
     monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(asking, "PATIENCE", LONG)  # however slow the machine, an answer comes with the page
     st.cache_resource.clear()
     yield
     session.conductor().close()
@@ -274,6 +283,293 @@ def test_another_tab_finds_the_run():
     assert find(other.selectbox, "Recipe").value == "two-moons"
     assert find(other.number_input, "Epochs").value == 2
     assert len(session.jobs()) == 1
+
+
+def under_way(at: AppTest, epochs: int = 100_000) -> Job:
+    """A run of two moons, paused after its first epoch, whose page is drawn."""
+    press(small(at, epochs), "Start")
+    job = session.jobs()[-1]
+    wait_until(lambda: job.history.epochs, LONG)
+    job.pause()
+    settle(job)
+    well(at.run())
+    return job
+
+
+@contextlib.contextmanager
+def busy(job: Job) -> Iterator[None]:
+    """Somebody has the training thread to themselves, as a long step would."""
+    free, there = threading.Event(), threading.Event()
+    job.ask(lambda run: (there.set(), free.wait(LONG)))
+    assert there.wait(LONG)
+    try:
+        yield
+    finally:
+        free.set()
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict]:
+    """The figures of the page by their keys, as they are drawn last."""
+    figures = {}
+    real = live_chart.live_chart
+    monkeypatch.setattr(
+        live_chart,
+        "live_chart",
+        lambda figure, *, key, height: figures.update({key: figure}) or real(figure, key=key, height=height),
+    )
+    return figures
+
+
+def reached(figure: dict) -> int:
+    """The last step of a chart."""
+    return max(step for line in figure["data"] for step in line["x"] if step is not None)
+
+
+@pytest.mark.parametrize("recipe", ["two-moons", "linear-regression"])
+def test_a_busy_network_is_a_sentence_beside_its_last_picture(monkeypatch, recipe):
+    figures = drawn(monkeypatch)
+    at = choose(opened(), "Recipe", recipe)
+    press(at, "Step")
+    (job,) = session.jobs()
+    wait_until(lambda: job.history.steps == 1, LONG)
+    well(at.run())
+    before = figures.pop("fit")
+    job.step()
+    wait_until(lambda: job.history.steps == 2, LONG)
+    monkeypatch.setattr(asking, "PATIENCE", 0.01)
+    with busy(job):
+        for _ in range(3):
+            well(at.run())
+            assert asking.BUSY in seen(at)
+            assert "The picture is of step 1." in seen(at)
+            assert figures["fit"] == before
+        assert len(session.conductor()._questions) == 1  # it is not asked again and again
+    monkeypatch.setattr(asking, "PATIENCE", LONG)
+    well(at.run())
+    assert asking.BUSY not in seen(at)
+    assert figures["fit"] != before
+
+
+def test_a_network_that_is_busy_from_the_start_is_a_sentence(monkeypatch):
+    at = opened()
+    job = session.conductor().submit("moons", RECIPES["two-moons"].recipe, paused=True)
+    wait_until(lambda: job.ready, LONG)
+    monkeypatch.setattr(asking, "PATIENCE", 0.01)
+    with busy(job):
+        well(at.run())
+        assert asking.BUSY in seen(at)
+    wait_until(lambda: asking.BUSY not in seen(well(at.run())), LONG)
+
+
+def test_a_network_that_cannot_answer_is_a_sentence(monkeypatch):
+    def fail(run):
+        raise RuntimeError("out of memory\nat some place")
+
+    monkeypatch.setattr(dlcore.fit, "fit", fail)
+    at = opened()
+    under_way(at)
+    assert "The network cannot answer: out of memory\n" in seen(at).replace("\\", "")
+
+
+def test_what_a_page_shows_of_a_run_is_of_one_moment(monkeypatch):
+    figures = drawn(monkeypatch)
+    at = opened()
+    job = under_way(at)
+    status = panels.status
+
+    def goes_on(runs) -> None:
+        """The run takes steps, into the next epoch, while the page is drawn."""
+        status(runs)
+        before = len(job.history.epochs)
+        for _ in range(job.steps_per_epoch):
+            job.step()
+        wait_until(lambda: len(job.history.epochs) > before, LONG)
+
+    monkeypatch.setattr(panels, "status", goes_on)
+    for _ in range(3):
+        well(at.run())
+        told = re.search(r"step (\d+) of .* best epoch (\d+)", seen(at))
+        step, best = map(int, told.groups())
+        (table,) = [table.value for table in at.dataframe if "epoch" in table.value]
+        done = (step - 1) // job.steps_per_epoch + (step % job.steps_per_epoch == 0)
+        assert list(table["epoch"]) == list(range(done, 0, -1))
+        assert list(table["epoch"][table["best"] == "★"]) == [best]
+        assert reached(figures["loss"]) == step
+        assert reached(figures["accuracy"]) == table["step"][0]
+
+
+def test_a_boundary_is_of_the_moment_that_the_charts_show(monkeypatch):
+    figures, asked = drawn(monkeypatch), []
+    ask = Job.ask
+
+    def later(job: Job, function):
+        """The run takes another step before it answers."""
+        if job.status == "paused":
+            steps = job.history.steps
+            job.step()
+            wait_until(lambda: job.history.steps > steps, LONG)
+        asked.append(job.history.steps)
+        return ask(job, function)
+
+    at = opened()
+    under_way(at)
+    monkeypatch.setattr(Job, "ask", later)
+    session.jobs()[0].step()
+    well(at.run())
+    assert f"step {asked[-1]} of" in seen(at)
+    assert reached(figures["loss"]) == asked[-1]
+
+
+def test_a_look_at_what_stands_still_asks_and_builds_nothing(monkeypatch):
+    at = opened()
+    under_way(at)
+    done = []
+    ask, assign = Job.ask, pd.DataFrame.assign
+    monkeypatch.setattr(Job, "ask", lambda job, function: done.append("ask") or ask(job, function))
+    monkeypatch.setattr(pd.DataFrame, "assign", lambda table, **new: done.append("table") or assign(table, **new))
+    for _ in range(3):
+        well(at.run())
+    assert not done
+
+
+def test_another_tab_shows_what_trains_rather_than_what_is_over():
+    session.store()
+    going = session.conductor().submit("going", RECIPES["two-moons"].recipe, paused=True)
+    over_ = session.conductor().submit("over", Recipe(epochs=1))
+    wait_until(lambda: going.ready and not over_.active, LONG)
+    at = well(opened())
+    assert enabled(at) >= {"Resume", "Stop"}
+    assert find(at.selectbox, "Recipe").value == "two-moons"
+    going.stop()
+    wait_until(lambda: not going.active, LONG)
+    assert session.shown_run() is over_
+
+
+def test_what_is_queued_waits_its_turn_and_keeps_the_pace():
+    at = opened()
+    first = under_way(at)
+    well(at.select_slider(key="pace").set_value(20).run())
+    press(at, "Queue")
+    second = session.jobs()[-1]
+    assert second is not first
+    assert (second.status, second.pace) == ("queued", 20)
+    assert session.shown_run() is first
+    other = session.conductor().submit("not in turn", RECIPES["two-moons"].recipe, paused=True)
+    wait_until(lambda: other.ready, LONG)
+    assert second.status == "queued"
+    first.stop()
+    wait_until(lambda: not first.active, LONG)
+    assert second.status == "queued"
+    other.stop()
+    wait_until(lambda: second.ready, LONG)
+
+
+def test_queue_counts_two_quick_clicks_as_one_whatever_the_clock_says(monkeypatch):
+    at = opened()
+    under_way(at)
+    press(at, "Queue")
+    press(at, "Queue")
+    assert len(session.jobs()) == 2
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)  # somebody sets the clock
+    clock = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: clock + 10)
+    press(at, "Queue")
+    assert len(session.jobs()) == 3
+
+
+def test_the_pace_is_that_of_the_run_in_every_tab_and_else_the_one_that_was_chosen():
+    def shown(at: AppTest):
+        return at.select_slider(key="pace").value
+
+    at = opened()
+    assert shown(at) == panels.FULL_SPEED
+    well(at.select_slider(key="pace").set_value(20).run())
+    assert shown(opened()) == 20  # as after a refresh
+    job = under_way(at)
+    assert (job.pace, shown(at), shown(opened())) == (20, 20, 20)
+    job.set_pace(100)  # as another tab does
+    settle(job)
+    assert (shown(well(at.run())), shown(opened())) == (100, 100)
+    well(at.select_slider(key="pace").set_value(200).run())
+    settle(job)
+    assert (job.pace, shown(well(at.run()))) == (200, 200)
+    job.stop()
+    wait_until(over, LONG)
+    assert shown(well(at.run())) == 200
+
+
+# --- Names that are markup
+
+HOSTILE = "![i](http://evil.example/a) <img src=http://evil.example/b> :material/home: $x$"
+
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs and classes with such names: some over, one that is a branch, and some under way."""
+    monkeypatch.setattr(type(RECIPES["two-moons"].recipe.data), "classes", (f"{HOSTILE}0", f"{HOSTILE}1"))
+    monkeypatch.setattr(type(RECIPES[DEFAULT].recipe.data), "classes", tuple(f"{HOSTILE}{i}" for i in range(10)))
+    conductor, moons = session.conductor(), RECIPES["two-moons"].recipe.model_copy(update={"epochs": 2})
+    done = conductor.submit(HOSTILE, moons)
+    assert done.wait(LONG)
+    assert done._kept.wait(LONG)
+    branch = conductor.branch(done.number, 1, HOSTILE, moons)
+    assert branch.wait(LONG)
+    assert conductor.submit(HOSTILE, Recipe(epochs=1)).wait(LONG)
+    for recipe in (Recipe(epochs=2), moons):
+        job = conductor.submit(HOSTILE, recipe, paused=True)
+        wait_until(lambda job=job: job.ready, LONG)
+    conductor.submit(HOSTILE, moons, in_turn=True)
+    conductor.race([(f"{HOSTILE}{i}", moons) for i in range(2)])
+
+
+def texts(at: AppTest) -> Iterator[tuple[str, str]]:
+    """Every text of a page, with the kind of element that shows it: those that Streamlit or a browser may read as
+    markup. Tables, fields and boxes of choices show theirs as it is.
+    """
+    plain = {"arrow_data_frame", "selectbox", "multiselect", "text_input", "text_area", "code", "bidi_component"}
+
+    def inside(message) -> Iterator[str]:
+        for field, value in message.ListFields():
+            for one in [value] if isinstance(value, str) or not isinstance(value, Iterable) else value:
+                if isinstance(one, str) and field.name not in ("id", "key", "user_key"):
+                    yield from strings(json.loads(one)) if field.name == "spec" else [one]
+                elif hasattr(one, "ListFields"):
+                    yield from inside(one)
+
+    def nodes(node) -> Iterator[tuple[str, str]]:
+        for child in node.children.values():
+            if child.type not in plain and child.proto:
+                yield from ((child.type, text) for text in inside(child.proto))
+            yield from nodes(child) if hasattr(child, "children") else ()
+
+    return nodes(at._tree)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_from_outside_are_no_markup(page, hostile, monkeypatch):
+    figures = drawn(monkeypatch)
+    at = opened()
+    at.session_state["kept/strokes"] = [{"points": [[0.5, 0.2], [0.5, 0.8]], "width": 0.08}]
+    at.session_state["details"] = "Classes"
+    figures.clear()
+    go(at, page)
+    found = [*texts(at), *(("plotly_chart", text) for figure in figures.values() for text in strings(figure))]
+    assert any("evil" in text for _, text in found) == (page != "reference")
+    for kind, text in found:
+        if kind in ("html", "plotly_chart"):
+            assert "<img src" not in text
+        else:
+            assert "![i](" not in text
+            assert not re.search(r"(?<!\\)<img|:material/home:", text)
+
+
+def strings(value) -> Iterator[str]:
+    """All texts in a figure."""
+    if isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from strings(inner)
 
 
 # --- Links
