@@ -66,6 +66,7 @@ class Job(Record):
         self.pace = pace  # steps a second, None for full speed
         if pace and not checkpoint:
             self.history.change({PACE: pace})  # so that it holds when the run goes on
+        self.ended = 0  # its place in the order of all ends; 0 before its own
         self.best: Checkpoint | None = None  # after the best epoch since this process trains the run
         self.saved_epochs = 0  # how many are on disk
         self.trouble = ""  # why it cannot be saved, and therefore waits
@@ -73,7 +74,6 @@ class Job(Record):
 
         self._conductor = conductor
         self._outcome: Outcome | None = None
-        self._ended = 0  # when, in the order of all ends
         self._over, self._kept = threading.Event(), threading.Event()
         self._queued = self._paused = self._stopping = False
         self._in_turn = False  # begins when nothing else is under way
@@ -406,7 +406,7 @@ class Job(Record):
             outcome, failure, reason = "failed", failure or failure_of(error), ""
         self.failure, self.reason, self._events = failure, reason, None
         with self._conductor.wakeup:
-            self._outcome, self._ended = outcome, next(_ends)
+            self._outcome, self.ended = outcome, next(_ends)
             self._watch()
         try:
             self._save(place, last=True)
@@ -722,7 +722,7 @@ class Conductor:
         store their numbers stay, and their networks go after a while.
         """
         under_way = {job.group for job in self.jobs if job.active}
-        over = sorted((job for job in self.jobs if job.group not in under_way), key=lambda job: job._ended)
+        over = sorted((job for job in self.jobs if job.group not in under_way), key=lambda job: job.ended)
         if self.store:
             at_hand = set({job.race is None: job.group for job in over}.values())
             gone = {job for job in over if job.group not in at_hand and job._kept.is_set()}

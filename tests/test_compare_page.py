@@ -302,7 +302,7 @@ def test_a_rate_that_a_contestant_is_given_is_not_tried(charts):
     at = give(opened("compare"), "Optimizer/sgd", "select_slider", "Learning rate", 0.05)
     assert fold(at, "SGD") == "SGD · rate 0.05"
     race(at, "best", epochs=5)
-    assert [job.name for job in session.jobs()] == [
+    assert [row["name"] for row in reversed(session.store().rows())] == [
         *(f"Adam, rate {rate}" for rate in ("0.0001", "0.001", "0.01")), "Adam", "SGD",
     ]  # fmt: skip
     assert session.jobs()[-1].first_recipe.optimizer.lr == 0.05

@@ -442,7 +442,7 @@ def test_another_tab_shows_what_trains_rather_than_what_is_over():
     assert find(at.selectbox, "Recipe").value == "two-moons"
     going.stop()
     wait_until(lambda: not going.active, LONG)
-    assert session.shown_run() is over_
+    assert session.shown_run() is going  # and what a person looks at stays when it is over
 
 
 def test_what_is_queued_waits_its_turn_and_keeps_the_pace():

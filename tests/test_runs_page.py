@@ -426,6 +426,21 @@ def test_an_interrupted_run_goes_on_and_train_shows_it(root):
     assert job.status == "finished"
 
 
+def test_a_contestant_that_goes_on_alone_is_on_train_and_in_its_race(root):
+    elsewhere = Conductor(threads=1, store=Store(root))
+    racing = elsewhere.race([("a", MOONS), ("b", MOONS)], paused=True)
+    wait_until(lambda: all(job.ready for job in racing))
+    elsewhere.close()
+    elsewhere.store.close()
+    at = press(shown(racing[1].number), "Resume")
+    (job,) = session.jobs()
+    assert session.shown_run() is job
+    assert "of 3 · step" in seen(at)
+    finish(job)
+    assert [run.number for run in session.latest_race()] == [contestant.number for contestant in racing]
+    assert "b came first" in seen(go(at, "compare"))  # of all that are in it, and a has no epoch done
+
+
 def test_a_finished_run_goes_on_with_more_epochs(elsewhere):
     trained(elsewhere)
     at = shown()

@@ -150,26 +150,21 @@ def jobs() -> list[Job]:
 
 
 def shown_run() -> Job | None:
-    """The run that the Train page shows: the one that this tab chose, while it is active; else the last one that began,
-    whichever tab did it, and one that is under way before one that is over.
+    """The run that the Train page shows: the one that this tab chose, while it is active; else the last one that began
+    of those under way, whichever tab did it; else the one that was over last.
     """
-    runs, chosen = runs_here()[::-1], remember("train/shown", 0)
-
-    def began(job: Job) -> bool:
-        return job.ready or job.status not in ("queued", "stopped")
-
-    wanted = (
-        lambda job: job.active and job.number == chosen,
-        lambda job: job.active and began(job),
-        began,
-        lambda job: True,
-    )
-    return next((job for fits in wanted for job in runs if fits(job)), None)
+    runs, chosen = runs_here(), remember("train/shown", 0)
+    going = [job for job in runs if job.active]
+    began = [job for job in going if job.status != "queued"]
+    ended = [job for job in runs if job.ended and (job.ready or job.status != "stopped")]  # not in the queue
+    over = sorted(ended, key=lambda job: job.ended)
+    picked = [job for job in going if job.number == chosen]
+    return next((jobs[-1] for jobs in (picked, began, over, going, runs) if jobs), None)
 
 
 def runs_here() -> list[Job]:
-    """The jobs of this process that race with nobody, oldest first."""
-    return [job for job in jobs() if job.race is None]
+    """The jobs of this process that train on their own, oldest first: a contestant, too, once it goes on alone."""
+    return [job for job in jobs() if job.race is None or job.resumed]
 
 
 def latest_race() -> list[Record]:
