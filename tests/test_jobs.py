@@ -1052,3 +1052,42 @@ def test_an_epochs_speed_counts_the_time_in_which_it_evaluates_and_waits(conduct
     finish(job)
     row = job.history.epochs[0]
     assert 0 < row.steps_per_second <= PER_EPOCH / row.seconds
+
+
+def test_a_run_ends_once_though_its_data_fail_after_it_was_stopped(conductor, monkeypatch):
+    gate, ends = threading.Event(), []
+
+    def refuse(*_):
+        gate.wait(LONG)
+        raise OSError("no such file")
+
+    save = Job._save
+    monkeypatch.setattr(Job, "_save", lambda job, place=None, last=False: ends.append(last) or save(job, place, last))
+    monkeypatch.setattr(jobs, "load", refuse)
+    job = conductor.submit("moons", MOONS)
+    job.stop()
+    finish(job)
+    gate.set()
+    monkeypatch.undo()
+    assert goes_on(conductor)
+    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "loading"])
+    assert (job.status, job.failure, ends.count(True)) == ("stopped", None, 1)
+
+
+def test_a_run_that_is_forgotten_while_it_is_to_go_on_goes_on(tmp_path, monkeypatch):
+    with opened(tmp_path) as conductor:
+        job = conductor.submit("moons", MOONS, paused=True)
+        take(job, 1)
+        job.stop()
+        finish(job)
+        go_on = Conductor._continued
+
+        def forgetful(conductor, number, changes):
+            conductor.forget(number)
+            return go_on(conductor, number, changes)
+
+        monkeypatch.setattr(Conductor, "_continued", forgetful)
+        again = conductor.resume(job.number)
+        assert conductor.jobs == [again]
+        finish(again)
+        assert fingerprint(again) == alone(MOONS)

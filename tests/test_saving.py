@@ -433,3 +433,23 @@ def test_a_run_that_ends_while_it_waits_to_be_saved_does_not_end_the_saving_of_t
     saver.save(first, last=True)
     wait_until(lambda: first in over)
     saver.close()
+
+
+def test_whoever_has_something_to_save_does_not_wait_for_the_store(conductor, store, monkeypatch):
+    """Neither while it writes nor while it lets go of a run."""
+    asked, go_on = threading.Event(), threading.Event()
+    release = store.release
+
+    def slow(number):
+        asked.set()
+        go_on.wait(LONG)
+        release(number)
+
+    monkeypatch.setattr(store, "release", slow)
+    finish(conductor.submit("moons", MOONS))
+    assert asked.wait(LONG)
+    other = conductor.submit("other", MOONS)  # whose thread would wait for ever, if it had to
+    finish(other)
+    assert not go_on.is_set()
+    go_on.set()
+    assert other.wait_saved(LONG)
