@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from dlcore.recipes import RECIPES
 
 # A condition may take long on a busy machine; a test that goes well does not wait for it.
-LONG = 60_000  # milliseconds
+LONG = 120_000  # milliseconds
 expect.set_options(timeout=LONG)
 
 PLOT = {

@@ -132,7 +132,7 @@ def test_an_empty_sidebar_takes_no_room(page: Page, trained: str):
 def test_after_training_it_reads_drawn_digits(page: Page, trained: str):
     open_pad(page, trained)
     draw(page, ZERO)
-    expect(page.locator(".st-key-prediction")).to_contain_text("finished", timeout=10 * LONG)
+    expect(page.locator(".st-key-prediction")).to_contain_text("finished", timeout=5 * LONG)
     expect(answer(page)).to_contain_text("0")
     for digit, strokes in (("1", ONE), ("7", SEVEN), ("0", ZERO)):
         clear(page)
