@@ -225,9 +225,19 @@ def test_a_run_that_cannot_be_saved_can_be_closed_and_goes_on_from_what_was(tmp_
     with opened(tmp_path) as conductor, pytest.MonkeyPatch.context() as patch:
         job = conductor.submit("moons", DROPPING, paused=True)
         take(job, 5)
-        spoil_saving(patch, StoreError("The disk is full."))
+        tried, go_on = threading.Event(), threading.Event()
+
+        def refuse(*_):
+            tried.set()
+            assert go_on.wait(LONG)
+            raise StoreError("The disk is full.")
+
+        patch.setattr(Store, "save", refuse)
+        assert tried.wait(LONG)  # what was being saved before, is
         for _ in range(4):
             job.step()
+        wait_until(lambda: job.history.steps > 5)
+        go_on.set()
         wait_until(lambda: job.trouble)
         conductor.close()
         assert job.status == "interrupted"
