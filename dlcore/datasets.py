@@ -16,14 +16,10 @@ from pydantic import Field
 from torch import Tensor
 
 from dlcore.settings import Settings, Slider
-from dlcore.splits import Dataset, Pictures, Split, of_features, of_pictures
+from dlcore.splits import DataError, Dataset, Pictures, Split, of_features, of_pictures
 
 Report = Callable[[float], None]  # hears how much of a download is done, 0..1
 DIGITS = tuple("0123456789")
-
-
-class DataError(RuntimeError):
-    """Data that cannot be had; its text is a sentence for people."""
 
 
 class Data(Settings):

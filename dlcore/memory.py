@@ -2,6 +2,7 @@
 
 What a network leaves for the way back is found by passing samples without values through a network without weights.
 That imports PyTorch's compiler, which takes seconds: it is done only where a bound leaves doubt whether there is room.
+Estimates are rather too low than too high, so that nothing is refused that would fit.
 """
 
 import bisect

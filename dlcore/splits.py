@@ -20,6 +20,10 @@ COUNTED = 4096  # pictures whose levels are counted at a time
 Samples = tuple[Tensor, Tensor]  # inputs, as a network takes them, and targets
 
 
+class DataError(RuntimeError):
+    """Data that cannot be had; its text is a sentence for people."""
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """A part of a data set in memory; see the module for shapes."""
@@ -66,7 +70,7 @@ class FiledSplit:
 
     def __getitem__(self, places: slice | Tensor) -> Samples:
         device = self.mean.device
-        pictures = torch.from_numpy(np.take(self.pictures, self.places[places].numpy(), axis=0)).to(device)
+        pictures = _read(self.pictures, self.places[places]).to(device)
         return pictures.float().div_(255).sub_(self.mean).div_(self.std), self.targets[places].to(device)
 
     def blocks(self, places: Iterable[slice | Tensor]) -> Iterator[Samples]:
@@ -135,18 +139,38 @@ def _expect_any_order(pictures: np.ndarray) -> None:
     """Pictures of a mapped file are no longer read one after the other: each without those around it, which the system
     would read along, and a batch would take fifty times as long.
     """
+    source = _map_of(pictures)
+    if source and hasattr(mmap, "MADV_RANDOM"):  # Windows has no such advice
+        source.madvise(mmap.MADV_RANDOM)
+
+
+def _map_of(pictures: np.ndarray) -> mmap.mmap | None:
     source = pictures
     while isinstance(source, np.ndarray):
         source = source.base
-    if isinstance(source, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):  # Windows has no such advice
-        source.madvise(mmap.MADV_RANDOM)
+    return source if isinstance(source, mmap.mmap) else None
+
+
+def _read(pictures: np.ndarray, places: Tensor) -> Tensor:
+    """The pictures at these places (N, C, H, W). Raises DataError when their file has become shorter.
+
+    The system ends a process that touches a map beyond the end of its file. A file that is cut within the moment
+    between the look at its size and the last picture read is not noticed in time: reading each by a call of its own
+    would be safe, and take three times as long.
+    """
+    source = _map_of(pictures)
+    if source and source.size() < len(source):
+        raise DataError(
+            f"{pictures.filename} has become shorter while it was read; put it back whole, and start again."
+        )
+    return torch.from_numpy(np.take(pictures, places.numpy(), axis=0))
 
 
 def _mean_and_std(part: Pictures) -> Sequence[Tensor]:
     """Of each channel, over 0..1; (C, 1, 1). Counted by level: exact, and in little memory."""
     counts = torch.zeros(part.pictures.shape[1], 256, dtype=torch.float64)
     for places in part.places.sort().values.split(COUNTED):  # sorted: a file is read from its beginning to its end
-        channels = torch.from_numpy(np.take(part.pictures, places.numpy(), axis=0)).transpose(0, 1).flatten(1)
+        channels = _read(part.pictures, places).transpose(0, 1).flatten(1)
         counts += torch.stack([channel.bincount(minlength=256) for channel in channels])
     levels, number = torch.arange(256, dtype=torch.float64) / 255, counts[0].sum()
     mean = (counts @ levels / number).view(-1, 1)

@@ -1,9 +1,15 @@
+import json
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.pictures import write_mnist
 from dlcore import splits
 from dlcore.splits import FiledSplit, Pictures, Split, of_pictures
 from tests.waiting import wait_until
@@ -121,3 +127,49 @@ def test_what_goes_wrong_while_reading_is_told_to_who_asked(files):
     split = of_pictures(*published((1, 28, 28))).train
     with pytest.raises(IndexError):
         list(split.blocks([torch.tensor([0, 10**6])]))
+
+
+SHRINKS = """
+import json, os, sys
+from pathlib import Path
+from dlcore import splits
+from dlcore.architectures import Linear
+from dlcore.datasets import Mnist, Moons
+from dlcore.jobs import Conductor
+from dlcore.recipe import Recipe
+
+splits.RESIDENT, reads, read = 0, [], splits.FiledSplit.__getitem__
+file = Path(os.environ["DLCORE_DATA"]) / "MNIST/raw/train-images-idx3-ubyte"
+
+def cutting(split, places):
+    reads.append(places)
+    if len(reads) == 5:
+        os.truncate(file, 1000)
+    return read(split, places)
+
+splits.FiledSplit.__getitem__ = cutting
+conductor = Conductor(threads=1)
+job = conductor.submit("cut", Recipe(data=Mnist(), model=Linear(), batch_size=50, epochs=3))
+job.wait(60)
+other = conductor.submit("other", Recipe(data=Moons(), epochs=1))
+other.wait(60)
+print(json.dumps([job.status, job.failure and job.failure.text, other.status]))
+conductor.close()
+"""
+
+
+def test_a_file_that_becomes_shorter_fails_its_run_with_a_sentence_and_ends_nothing_else(tmp_path):
+    """In a process of its own, which the system would end."""
+    write_mnist(tmp_path, 4000)
+    found = subprocess.run(
+        [sys.executable, "-c", SHRINKS],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"DLCORE_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stderr
+    status, text, other = json.loads(found.stdout)
+    assert (status, other) == ("failed", "finished")
+    assert "train-images-idx3-ubyte has become shorter while it was read" in text
+    assert text.endswith("put it back whole, and start again.")
