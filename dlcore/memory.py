@@ -51,7 +51,8 @@ def fits(plan: Plan, share: float = 1.0) -> bool:
 def problem(plan: Plan) -> Problem:
     """What to say of a plan that does not fit, and what would."""
     there = _there(plan)
-    had = f"a run takes about {_gigabytes(needed(plan))} of memory, but this machine has {_gigabytes(there)}"
+    place = "this machine" if plan.device == "cpu" else f"the {devices.TITLES[plan.device]}"
+    had = f"a run takes about {_gigabytes(needed(plan))} of memory, but {place} has {_gigabytes(there)}"
     if nearest := bisect.bisect(range(1, plan.batch), there, key=lambda size: needed(replace(plan, batch=size))):
         told = f"batch_size makes steps of {plan.batch:,} samples, with which {had}; the nearest is {nearest}."
         return Problem("batch_size", told)
@@ -120,7 +121,7 @@ def _at_most(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
         for weight in module.parameters(recurse=False)
         if weight.dim() > 1
     ]
-    return 16 * (sum(outputs) + math.prod(shape)), 4 * max(*outputs, math.prod(shape))
+    return 16 * (sum(outputs) + math.prod(shape)), 4 * max([*outputs, math.prod(shape)])
 
 
 def _gigabytes(count: float) -> str:

@@ -195,7 +195,9 @@ def test_an_accelerator_holds_no_checkpoints_and_is_asked_for_its_own_memory(mon
     monkeypatch.setattr(devices, "memory", there.get)
     monkeypatch.setattr(devices, "available", lambda: ("cpu", "cuda"))
     assert Recipe().problems() == []
-    assert [problem.setting for problem in Recipe(device="cuda").problems()] == ["model"]
+    (problem,) = Recipe(device="cuda").problems()
+    assert problem.setting == "model"
+    assert "but the NVIDIA GPU (CUDA) has 0.0 GB" in problem.text
     on_cpu, on_cuda = (memory._parts(plan(device=device))[0] for device in ("cpu", "cuda"))
     assert (on_cpu, on_cuda) == (101_770 * 4 * 10, 101_770 * 4 * 4)
 
