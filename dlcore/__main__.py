@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     branching.add_argument("--name", help="what the branch is called")
     one_run("delete", delete, "delete a run; for a day it can be brought back")
     one_run("restore", bring_back, "bring a deleted run back")
+    importing = one_run("import", take_in, "enter a run whose folder is there but which the list of runs does not know")
+    importing.add_argument("--recipe", metavar="NAME|FILE.json", help="its recipe, where the folder does not tell it")
     exporting = one_run("export", export, "write a run's epochs, or its steps, as CSV")
     exporting.add_argument("--csv", metavar="FILE", required=True, help="the file to write; - for the standard output")
     exporting.add_argument("--each", choices=("epoch", "step"), default="epoch", help="what a line is for")
@@ -202,7 +204,9 @@ def _number(text: str) -> int:
 
 
 def list_runs(options: argparse.Namespace) -> int:
-    rows = Store().rows()
+    store = Store()
+    rows = store.rows()
+    print(*_remarks(store), sep="", file=sys.stderr, end="")
     if options.json:
         for row in rows:
             _print_object(_listed(row))
@@ -217,6 +221,17 @@ def list_runs(options: argparse.Namespace) -> int:
             start = f"{row['number']:>5}  {row['status']:11}  {epochs:>11}"
             print(f"{start}  {accuracy:>7}  {loss:>8}  {begun}  {row['name']}")
     return 0
+
+
+def _remarks(store: Store) -> Iterator[str]:
+    """What a person should know of the list of runs, a line each."""
+    if store.problem:
+        yield f"{store.problem}\n"
+    for one in store.unlisted():
+        told = f"; the folder alone does not tell its recipe: {one.problem}" if one.problem else ""
+        command = f"python -m dlcore import {one.number}{' --recipe NAME' if one.problem else ''}"
+        name = f" ({one.name})" if one.name else ""
+        yield f"Run {one.number}{name} has a folder but is not in the list of runs; `{command}` enters it{told}.\n"
 
 
 def _listed(row: dict) -> dict:
@@ -265,6 +280,16 @@ def delete(options: argparse.Namespace) -> int:
 
 def bring_back(options: argparse.Namespace) -> int:
     Store().bring_back(_number(options.id))
+    return 0
+
+
+def take_in(options: argparse.Namespace) -> int:
+    store, number = Store(), _number(options.id)
+    recipe = None if options.recipe is None else _recipe(options.recipe, [])
+    for passed in store.take_in(number, recipe):
+        print(passed, file=sys.stderr)
+    run = store.open(number)
+    print(f"run {run.id}: {run.name}\n{run.note} `python -m dlcore resume {run.id}` goes on from there.")
     return 0
 
 

@@ -5,15 +5,16 @@ A file is torch's own format, a zip whose parts carry check sums. It appears who
 is read, and nothing in it is unpickled but tensors and plain values.
 """
 
+import contextlib
 import errno
 import math
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -142,16 +143,30 @@ def network(recipe: Recipe, checkpoint: Checkpoint) -> Run:
 
 def write(checkpoint: Checkpoint, file: Path) -> None:
     """Write so that the file is whole or not there, whatever happens meanwhile. Raises OSError."""
+    with _whole(file) as partial:
+        try:
+            torch.save(vars(checkpoint), partial)
+        except RuntimeError as error:  # torch's writer hides the OSError
+            if shutil.disk_usage(partial.parent).free < checkpoint.size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
+            raise OSError(f"writing {file.name} failed: {str(error).splitlines()[0]}") from error
+
+
+def copy(stream: BinaryIO, file: Path) -> None:
+    """Write what a stream holds, in the same way."""
+    with _whole(file) as partial, partial.open("wb") as copied:
+        shutil.copyfileobj(stream, copied)
+
+
+@contextlib.contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """A place to write to; what was written there then takes the file's."""
     partial = file.with_suffix(".partial")
     try:
-        torch.save(vars(checkpoint), partial)
+        yield partial
         with partial.open("rb+") as stream:
             os.fsync(stream.fileno())
         partial.replace(file)
-    except RuntimeError as error:  # torch's writer hides the OSError
-        if shutil.disk_usage(partial.parent).free < checkpoint.size:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
-        raise OSError(f"writing {file.name} failed: {str(error).splitlines()[0]}") from error
     finally:
         partial.unlink(missing_ok=True)  # on a full disk, others can use the room
 

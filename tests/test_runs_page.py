@@ -637,9 +637,9 @@ def test_a_disk_that_fails_meanwhile_is_told(zoo, monkeypatch):
     def fails(*arguments):
         raise sqlite3.OperationalError("disk I/O error")
 
-    connection = session.store()._connection
-    monkeypatch.setattr(session.store(), "_connection", type("Broken", (), {"execute": fails, "in_transaction": False}))
+    connection = session.store()._reader
+    monkeypatch.setattr(session.store(), "_reader", type("Broken", (), {"execute": fails, "in_transaction": False}))
     well(at.run())
     assert "disk I/O error" in told(at)
-    monkeypatch.setattr(session.store(), "_connection", connection)
+    monkeypatch.setattr(session.store(), "_reader", connection)
     assert ids(well(at.run())) == [3, 2, 1]

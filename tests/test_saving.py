@@ -24,6 +24,7 @@ from tests.running import (
     MOONS,
     PER_EPOCH,
     alone,
+    as_if_killed,
     changed,
     fingerprint,
     finish,
@@ -320,6 +321,59 @@ def test_a_database_that_is_damaged_meanwhile_does_not_stop_the_run(conductor, s
     after = conductor.submit("after", MOONS)
     assert after.number == job.number + 1
     finish(after)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_folder_that_is_removed_meanwhile_takes_no_run_along(tmp_path, paused):
+    """What trains is entered again, with its weights: it goes on from there after a kill, or after it was closed."""
+    expected = alone(LONGER)
+    with opened(tmp_path / "runs") as conductor:
+        store = conductor.store
+        conductor.submit("done before", MOONS).wait(LONG)
+        job = conductor.submit("moons", LONGER, paused=True)
+        take(job, 9)
+        shutil.rmtree(store.root)
+        if not paused:
+            job.step()
+            wait_until(lambda: job.history.steps == 10)
+            settle(job)
+        wait_until(lambda: store.numbers() == [job.number])
+        wait_until(lambda: measured(store.open(job.number).history) == measured(job.history))
+        wait_until(lambda: [kept[:2] for kept in store.checkpoints(job.number)] == [(2, 0)])
+        assert job.trouble == ""
+        assert "was removed while it was in use" in store.problem
+        killed = as_if_killed(store, tmp_path / "killed")
+    for root in (killed, tmp_path / "runs"):
+        with opened(root) as conductor:
+            job = conductor.resume(job.number)
+            assert job.history.steps in (8, 9 + (not paused))
+            finish(job)
+            assert fingerprint(job) == expected
+
+
+def test_a_backup_that_is_restored_meanwhile_is_brought_up_to_date(conductor, store, tmp_path):
+    expected = alone(LONGER)
+    done = conductor.submit("done before", MOONS)
+    finish(done)
+    job = conductor.submit("moons", LONGER, paused=True)
+    take(job, 9)
+    backup = as_if_killed(store, tmp_path / "backup")
+    after = conductor.submit("after", MOONS)
+    finish(after)
+    assert after._kept.wait(LONG)
+    job.resume()
+    wait_until(lambda: job.history.steps > 12)
+    store.root.rename(tmp_path / "before")
+    backup.rename(store.root)
+    finish(job)
+    assert job._kept.wait(LONG)
+    assert fingerprint(job) == expected
+    assert measured(store.open(job.number).history) == expected[:2]
+    assert [row["name"] for row in store.rows()] == ["moons", "done before"]
+    assert conductor.submit("another", MOONS).number == after.number  # of which nothing is left
+    assert LONGER.epochs in store.epochs_kept(job.number)
+    with opened(store.root) as other:
+        assert other.store.open(job.number).status == "finished"
 
 
 def test_a_run_that_cannot_be_entered_leaves_no_trace(conductor, store, monkeypatch):

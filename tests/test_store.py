@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import importlib.metadata
 import math
 import multiprocessing
@@ -253,7 +254,8 @@ def test_to_go_back_takes_what_is_later_and_leaves_the_rest(runs):
     runs.rewind(number, 23, (2, 3))
     assert content(runs.open(number).history) == content(before.until(23))
     assert [(kept.epoch, kept.place) for kept in runs.checkpoints(number)] == [(2, 3), (2, 0), (1, 0)]
-    assert sorted(path.name for path in folder.iterdir()) == ["epoch-1.pt", "epoch-2+3.pt", "epoch-2.pt", "lock"]
+    left = ["epoch-1.pt", "epoch-2+3.pt", "epoch-2.pt", "lock", "run.json"]
+    assert sorted(path.name for path in folder.iterdir()) == left
 
 
 def test_changes_that_were_taken_back_are_gone(runs):
@@ -392,6 +394,45 @@ def test_weights_of_another_network_are_passed_over(runs):
     assert "another network than this mlp" in passed[0]
 
 
+def test_a_folder_in_the_place_of_a_checkpoint_is_passed_over_and_hinders_nothing(runs, monkeypatch):
+    monkeypatch.setattr(checkpoints, "check_weights", lambda checkpoint, recipe: None)
+    number = entered(runs, record(history=history(4)))
+    folder = runs.root / str(number)
+    runs.hold(number)
+    runs.save(runs.open(number), [checkpoint(1)])
+    for name in ("epoch-2.pt", "epoch-2+3.pt", "epoch-3.pt", "epoch-9.partial"):
+        (folder / name).mkdir()
+        (folder / name / "mine").write_text("notes")
+    found, passed = runs.latest(runs.open(number))
+    assert (found.epochs, len(passed)) == (1, 3)
+    assert passed[0] == f"The checkpoint epoch-3.pt of run {number} was passed over: it is a folder."
+    assert runs.epochs_kept(number) == [1]
+    with pytest.raises(StoreError, match="checkpoint of epoch 2 of run 1 cannot be used: it is a folder"):
+        runs.checkpoint(number, 2)
+    for epoch in range(2, 5):
+        runs.save(runs.open(number), [checkpoint(epoch)])
+    assert runs.epochs_kept(number) == [1, 2, 3, 4]
+    assert runs.open(number).size == sum((folder / f"epoch-{epoch}.pt").stat().st_size for epoch in range(1, 5))
+    assert f"{folder / 'epoch-3.pt'} is a checkpoint's place" in runs.problem
+    runs.rewind(number, 20, (2, 0))
+    assert runs.epochs_kept(number) == [1, 2]
+    kept = sorted(str(file.relative_to(folder)) for file in folder.rglob("mine"))
+    assert kept == ["epoch-2+3.pt/mine", "epoch-2.pt.1/mine", "epoch-3.pt.1/mine", "epoch-9.partial/mine"]
+
+
+def test_weights_that_are_no_numbers_are_passed_over(runs, monkeypatch):
+    """As of a run that was told not to mind."""
+    monkeypatch.setattr(checkpoints, "check_weights", lambda checkpoint, recipe: None)
+    number = entered(runs, record(history=history(3)))
+    runs.save(runs.open(number), [checkpoint(1), checkpoint(2)])
+    bad = checkpoint(3)
+    bad.model["weights"][5] = math.nan
+    runs.save(runs.open(number), [bad])
+    found, passed = runs.latest(runs.open(number))
+    assert found.epochs == 2
+    assert "epoch-3.pt of run 1 was passed over: it holds weights that are no numbers" in passed[0]
+
+
 def test_others_can_use_the_store_while_a_checkpoint_is_written(runs, monkeypatch):
     """A large one takes seconds; neither the pages of this process nor another process waits for it."""
     writing, go_on = threading.Event(), threading.Event()
@@ -498,6 +539,42 @@ def test_many_who_look_at_once_never_take_each_other_for_the_writer(runs):
     runs.hold(number)  # nor do they keep the one away who wants to go on with it
 
 
+def test_who_looks_is_not_taken_for_the_writer_where_looking_takes_the_lock(runs, monkeypatch, holder):
+    """As on Windows, where there is nothing else to look with."""
+    monkeypatch.setattr(store, "fcntl", None)
+    number = entered(runs, record(status="training"))
+    looking, go_on, found = threading.Event(), threading.Event(), []
+
+    class Slow(store.FileLock):
+        """The lock of a run, which the first to look holds for a long moment."""
+
+        def __exit__(self, *error):
+            if Path(self.lock_file).name == "lock" and not looking.is_set():
+                looking.set()
+                assert go_on.wait(60)
+            super().__exit__(*error)
+
+    monkeypatch.setattr(store, "FileLock", Slow)
+    others = [threading.Thread(target=lambda: found.append(runs.rows()[0]["status"])) for _ in range(3)]
+    others[0].start()
+    assert looking.wait(30)
+    for thread in others[1:]:
+        thread.start()
+    others[1].join(0.5)  # one that takes the other for the writer says so at once
+    go_on.set()
+    for thread in others:
+        thread.join(30)
+    assert found == ["interrupted"] * 3
+    runs.hold(number)
+    assert runs.open(number).status == "training"
+    runs.release(number)
+    process = holder(number)
+    assert runs.open(number).status == "training"
+    process.kill()
+    process.join()
+    assert runs.open(number).status == "interrupted"
+
+
 # Deleting
 
 
@@ -518,19 +595,31 @@ def test_a_deleted_run_is_out_of_sight_and_can_be_brought_back(runs):
         runs.bring_back(1)
 
 
-def test_a_day_later_it_is_gone_for_good_and_its_number_is_not_given_again(runs, monkeypatch):
+@pytest.fixture
+def clock(monkeypatch):
+    """The wall clock, to be set to so many seconds from now."""
+    now = time.time()
+    return lambda seconds: monkeypatch.setattr(time, "time", lambda: now + seconds)
+
+
+def opened_later(runs, clock, seconds):
+    """The numbers of the runs that can be brought back after a start at that time."""
+    clock(seconds)
+    with contextlib.closing(Store(runs.root)) as later:
+        return [row["number"] for row in later.rows(deleted=True)]
+
+
+def test_a_day_later_and_another_one_it_is_gone_for_good_and_its_number_is_not_given_again(runs, clock):
     entered(runs, *[record(name, history=history(1), status="finished") for name in ("a", "b", "c")])
     for number in (2, 3):
         runs.save(runs.open(number), [checkpoint(1)])
         runs.delete(number)
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + GRACE - 60)
-    runs.purge()
-    assert len(runs.rows(deleted=True)) == 2
+    assert opened_later(runs, clock, GRACE - 60) == [3, 2]
     runs.bring_back(2)
-    monkeypatch.setattr(time, "time", lambda: now + GRACE + 60)
-    with contextlib.closing(Store(runs.root)) as later:  # as at the next start
-        assert later.rows(deleted=True) == []
+    assert opened_later(runs, clock, GRACE + 60) == [3]  # as far as this clock can be believed
+    assert opened_later(runs, clock, 2 * GRACE) == [3]
+    assert opened_later(runs, clock, 2 * GRACE + 120) == []
+    with contextlib.closing(Store(runs.root)) as later:
         assert later.numbers() == [1, 2]
         assert not (runs.root / "3").exists()
         assert (runs.root / "2" / "epoch-1.pt").exists()
@@ -538,6 +627,46 @@ def test_a_day_later_it_is_gone_for_good_and_its_number_is_not_given_again(runs,
             left = later._connection.execute(f"SELECT count(*) FROM {table} WHERE run = 3").fetchone()[0]
             assert left == 0, table
         assert later.create(record()) == 4
+
+
+YEARS = 3 * 365 * GRACE
+
+
+@pytest.mark.parametrize("jump", [GRACE + 60, YEARS])
+def test_a_clock_that_jumps_ahead_and_back_takes_nothing_along(runs, clock, jump):
+    entered(runs, record(status="finished"))
+    runs.delete(1)
+    for seconds in (60, jump, jump + 3600, 120, jump, jump + 60, 180, GRACE - 60):
+        assert opened_later(runs, clock, seconds) == [1], seconds
+    runs.bring_back(1)
+    assert runs.open(1).deleted is None
+    runs.delete(1)  # what was found out before is not held against it
+    assert opened_later(runs, clock, 2 * GRACE + 600) == [1]
+
+
+def test_a_clock_that_is_set_back_keeps_nothing_for_ever(runs, clock):
+    entered(runs, record(status="finished"))
+    clock(YEARS)
+    runs.delete(1)
+    assert opened_later(runs, clock, 0) == [1]
+    assert opened_later(runs, clock, GRACE - 60) == [1]
+    assert opened_later(runs, clock, GRACE + 60) == [1]
+    assert opened_later(runs, clock, 2 * GRACE + 120) == []
+
+
+def test_what_cannot_be_removed_at_a_start_keeps_nobody_from_starting(runs, clock, monkeypatch):
+    entered(runs, record(status="finished"))
+    runs.delete(1)
+    assert opened_later(runs, clock, GRACE + 60) == [1]
+
+    def refuse(self, number):
+        raise StoreError("Not now.")
+
+    clock(3 * GRACE)
+    monkeypatch.setattr(Store, "remove", refuse)
+    with contextlib.closing(Store(runs.root)) as later:
+        assert later.problem == "Not now."
+        assert [row["number"] for row in later.rows(deleted=True)] == [1]
 
 
 # Formats
@@ -689,6 +818,309 @@ def test_another_process_follows_into_the_new_database(runs):
         assert sorted(file.name for file in runs.root.glob("*.db")) == ["dlcore-2.db", "dlcore.db"]
 
 
+# Folders and databases that another one takes the place of, while they are in use
+
+
+@pytest.fixture
+def held(runs):
+    """A run that is under way here, with another one that is over before it in the list."""
+    entered(runs, record("over", history=history(2), status="finished"))
+    one = record("live", history=history(3), status="training")
+    one.number = runs.create(one)
+    runs.hold(one.number)
+    runs.save(one, [checkpoint(2), checkpoint(3)])
+    return one
+
+
+def remove_folder(runs):
+    shutil.rmtree(runs.root)
+
+
+def remove_database(runs):
+    for file in runs.root.glob("dlcore.db*"):
+        file.unlink()
+
+
+def remove_database_alone(runs):
+    """What SQLite keeps beside it stays."""
+    (runs.root / "dlcore.db").unlink()
+
+
+def make_folder_anew(runs):
+    shutil.rmtree(runs.root)
+    runs.root.mkdir()
+
+
+def remove_runs_folder(runs):
+    shutil.rmtree(runs.root / "2")
+
+
+def cut_to_nothing(runs):
+    os.truncate(runs.root / "dlcore.db", 0)
+
+
+def as_it_should_be(root, one):
+    """The run is there for whoever comes later, with the weights that it had last, and held by nobody else."""
+    with contextlib.closing(Store(root)) as other:
+        found = other.open(one.number)
+        assert content(found.history) == content(one.history)
+        assert (found.name, found.status, found.created) == ("live", "training", one.created)
+        assert other.checkpoint(one.number, 3).model["weights"][0] == 3
+        assert found.size >= (root / str(one.number) / "epoch-3.pt").stat().st_size
+        with pytest.raises(StoreError, match="under way"):
+            other.hold(one.number)
+
+
+@pytest.mark.parametrize("grown", [0, 2])
+@pytest.mark.parametrize(
+    "remove",
+    [remove_folder, remove_database, remove_database_alone, make_folder_anew, remove_runs_folder, cut_to_nothing],
+)
+def test_a_run_under_way_is_entered_again_whole_when_what_it_was_kept_in_is_gone(runs, held, remove, grown):
+    remove(runs)
+    grow(held, grown)
+    runs.save(held)
+    as_it_should_be(runs.root, held)
+    assert content(runs.open(held.number).history) == content(held.history)
+    if remove is not remove_runs_folder:
+        assert ("run 2" in runs.problem) == (remove is not cut_to_nothing)
+        assert ("was removed while it was in use" in runs.problem) == (remove is not cut_to_nothing)
+        assert runs.numbers() == [2]
+    grow(held, 1)
+    runs.save(held, [checkpoint(6)])
+    assert content(runs.open(held.number).history) == content(held.history)
+    assert runs.open(held.number).rewinds == (remove is remove_runs_folder)  # entered again once, and then as ever
+    assert runs.create(record()) == 3
+    assert {"lock", "run.json", "epoch-6.pt"} <= {file.name for file in (runs.root / "2").iterdir()}
+
+
+def backed_up(runs, held, epochs, other_course=False):
+    """A backup of when the run under way had come so far."""
+    backup = runs.root.with_name("backup")
+    shutil.rmtree(backup, ignore_errors=True)
+    with contextlib.closing(Store(backup)) as other:
+        entered(other, record("over", history=history(2), status="finished"))
+        before = held.history.until(epochs * 10)
+        if other_course:
+            before = History(before.losses + 1, before.epochs)
+        entered(other, record("live", history=before, status="training", created=held.created))
+        other.save(other.open(held.number), [checkpoint(epochs)] if epochs else [])
+        other.describe(held.number, note="as it was")
+    return backup
+
+
+def restore_folder(runs, backup):
+    shutil.rmtree(runs.root)
+    backup.rename(runs.root)
+
+
+def restore_folder_with_what_was_there_aside(runs, backup):
+    runs.root.rename(runs.root.with_name("aside"))
+    backup.rename(runs.root)
+
+
+def restore_database(runs, backup):
+    """What SQLite keeps beside the one before stays, and is no part of this one."""
+    (backup / "dlcore.db").replace(runs.root / "dlcore.db")
+
+
+@pytest.mark.parametrize("grown", [0, 2])
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+@pytest.mark.parametrize("restore", [restore_folder, restore_folder_with_what_was_there_aside, restore_database])
+def test_a_run_under_way_is_brought_up_to_date_in_a_backup_that_is_restored(runs, held, restore, epochs, grown):
+    backup = backed_up(runs, held, epochs)
+    before = runs.open(held.number)
+    restore(runs, backup)
+    grow(held, grown)
+    runs.save(held)
+    as_it_should_be(runs.root, held)
+    assert content(runs.open(held.number, before).history) == content(held.history)
+    assert [row["name"] for row in runs.rows()] == ["live", "over"]
+    assert runs.open(held.number).note == "as it was"
+    assert "was replaced while it was in use" in runs.problem
+    assert "(run 2)" in runs.problem
+    grow(held, 1)
+    runs.save(held)
+    assert content(runs.open(held.number).history) == content(held.history)
+
+
+def test_a_backup_of_another_course_of_a_run_is_overwritten(runs, held):
+    """The run went back since, and then on by another way."""
+    backup = backed_up(runs, held, 3, other_course=True)
+    restore_folder(runs, backup)
+    before = runs.open(held.number)
+    assert content(before.history) != content(held.history)
+    runs.save(held)
+    assert content(runs.open(held.number, before).history) == content(held.history)
+
+
+def test_readers_see_what_is_there_now(runs, held):
+    before = runs.open(held.number)
+    with contextlib.closing(Store(runs.root)) as reader:
+        assert len(reader.rows()) == 2
+        restore_database(runs, backed_up(runs, held, 1))
+        assert content(reader.open(held.number, before).history) == content(before.history.until(10))
+        assert "was replaced" in reader.problem
+        remove_folder(runs)
+        assert reader.rows() == []
+        assert "was removed" in reader.problem
+        runs.save(held)
+        assert [row["name"] for row in reader.rows()] == ["live"]
+
+
+def test_many_threads_go_over_to_what_is_there_now(runs, held):
+    errors, stop = [], threading.Event()
+
+    def read():
+        before = None
+        try:
+            while not stop.is_set():
+                with contextlib.suppress(StoreError):  # there is no run 2 for a moment
+                    before = runs.open(held.number, before)
+                runs.rows()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(10):
+            (backed_up(runs, held, 2) / "dlcore.db").replace(runs.root / "dlcore.db")
+            grow(held, 1)
+            runs.save(held)
+            assert content(runs.open(held.number).history) == content(held.history)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+    assert errors == []
+    assert list(runs.root.glob("dlcore-*.db")) == []
+
+
+def test_another_run_of_the_same_number_is_left_alone(runs, held):
+    backup = runs.root.with_name("backup")
+    with contextlib.closing(Store(backup)) as other:
+        entered(other, record("a"), record("someone's", history=history(5)))
+    restore_folder(runs, backup)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="Run 2, which trains here, is another one than the run 2 in"):
+            runs.save(held)
+    assert (runs.open(2).name, len(runs.open(2).history.losses)) == ("someone's", 50)
+
+
+def test_a_run_that_another_process_took_meanwhile_is_left_to_it(runs, held, holder):
+    restore_folder(runs, backed_up(runs, held, 1))
+    process = holder(held.number)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="Run 2 is under way already, here or in another process"):
+            runs.save(held)
+    assert len(runs.open(held.number).history.losses) == 10
+    process.kill()
+    process.join()
+    runs.save(held)
+    as_it_should_be(runs.root, held)
+
+
+@pytest.mark.parametrize("remove", [remove_folder, remove_database, remove_runs_folder])
+def test_what_is_removed_while_it_is_written_is_written_again(runs, held, remove):
+    original, removals = store._whole, [remove]
+
+    def whole(db, begin, function):
+        result = original(db, begin, function)
+        if begin == "BEGIN IMMEDIATE" and removals:
+            removals.pop()(runs)
+        return result
+
+    grow(held, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_whole", whole)
+        with contextlib.suppress(StoreError):  # which would be tried again
+            runs.save(held)
+    assert not removals
+    runs.save(held)
+    as_it_should_be(runs.root, held)
+
+
+def test_a_new_run_that_falls_into_the_gap_is_in_the_new_database(runs, held):
+    remove_folder(runs)
+    number = runs.create(record("new"))
+    assert number == held.number + 1  # the number of the one under way is taken
+    runs.save(held)
+    assert [row["name"] for row in runs.rows()] == ["new", "live"]
+
+
+def test_a_new_database_that_cannot_be_made_is_told_and_tried_again(runs, held, monkeypatch):
+    remove_folder(runs)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_connect", lambda file, how: sqlite3.connect("/proc/none/dlcore.db"))
+        for call in (lambda: runs.save(held), runs.rows):
+            with pytest.raises(StoreError, match="Runs cannot be kept in"):
+                call()
+    runs.save(held)
+    as_it_should_be(runs.root, held)
+
+
+def test_descriptors_are_given_back(runs, held):
+    def count():
+        gc.collect()
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+    runs.save(held)
+    before = count()
+    for _ in range(5):
+        remove_folder(runs)
+        runs.save(held, [checkpoint(3)])
+    after = count()
+    assert after <= before
+    runs.release(held.number)
+    assert count() == after - 2  # its lock, and its last checkpoint
+    runs.close()
+    assert count() < after - 4
+
+
+# Lists of runs that are lost
+
+
+def test_a_list_that_was_cut_to_nothing_is_told_at_the_next_start(runs, held):
+    runs.save(runs.open(1), [checkpoint(1)])
+    runs.close()
+    cut_to_nothing(runs)
+    with contextlib.closing(Store(runs.root)) as found:
+        assert found.rows() == []
+        told = f"{runs.root / 'dlcore.db'} held no list of runs, though there are folders of runs beside it (1, 2)"
+        assert told in found.problem
+        assert found.create(record()) == 3
+    with contextlib.closing(Store(runs.root)) as again:
+        assert again.problem == ""
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["nothing of it is left", "some of it is left"])
+def test_what_was_in_a_file_that_is_gone_is_told_at_the_next_start(runs, held, early):
+    if not early:
+        runs._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        grow(held, 2)
+        runs.save(held, [checkpoint(4), checkpoint(5)])
+    left = runs.root.with_name("left")
+    shutil.copytree(runs.root, left, ignore=shutil.ignore_patterns("dlcore.db-*"))  # as of a process that was killed
+    with contextlib.closing(Store(left)) as found:
+        assert len(found.rows()) == (0 if early else 2)
+        told = "held no list of runs" if early else "for the checkpoints of run 2 are of later epochs than those in it"
+        assert told in found.problem
+        assert found.create(record()) == 3
+    with contextlib.closing(Store(runs.root)) as whole:
+        assert whole.problem == ""
+
+
+def test_a_new_list_in_a_folder_of_other_things_is_nothing_to_tell(tmp_path):
+    (tmp_path / "2024").mkdir()
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "notes.txt").write_text("mine")
+    with contextlib.closing(Store(tmp_path)) as runs:
+        assert (runs.problem, runs.unlisted()) == ("", [])
+        assert runs.create(record()) == 2025
+
+
 # Disks that cannot be written
 
 
@@ -734,7 +1166,9 @@ def test_a_store_of_someone_else_can_be_looked_at(runs, live, forked):
     results = forked.Queue()
     process = forked.Process(target=look_as_nobody, args=(runs.root, results))
     process.start()
-    writable, problem, refused, losses, status, rows = results.get(timeout=60)
+    got = results.get(timeout=60)
+    assert len(got) == 6, got
+    writable, problem, refused, losses, status, rows = got
     process.join()
     assert not writable
     assert problem == refused
@@ -883,13 +1317,40 @@ def test_who_waits_too_long_for_another_process_is_told(runs, monkeypatch):
     blocker.execute("BEGIN IMMEDIATE")
     try:
         assert runs.open(number).name == "moons"  # reading waits for nobody
-        with pytest.raises(StoreError, match="database is locked"):
+        told = r"^Another program holds the list of runs in .*dlcore\.db \(database is locked\); this goes on as"
+        with pytest.raises(StoreError, match=told):
             runs.describe(number, note="x")
     finally:
         blocker.execute("ROLLBACK")
         blocker.close()
     runs.describe(number, note="y")
     assert runs.open(number).note == "y"
+
+
+def test_who_reads_does_not_wait_for_one_who_waits_to_write(runs):
+    number = entered(runs, record(history=history(1)))
+    blocker = sqlite3.connect(runs.root / "dlcore.db", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    writer = threading.Thread(target=runs.describe, args=[number], kwargs={"note": "x"})
+    writer.start()
+    try:
+        wait_until(lambda: not runs._lock.acquire(blocking=False) or runs._lock.release(), every=0.001)
+        assert runs.rows()[0]["note"] == runs.open(number).note == ""
+        assert runs.numbers() == [number]
+        assert runs.setting("at_once", 2) == 2
+        assert writer.is_alive()  # and waits still
+    finally:
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        writer.join(30)
+    assert runs.open(number).note == "x"
+
+
+def test_what_is_written_is_read_at_once(runs):
+    number = entered(runs, record())
+    for count in range(50):
+        runs.describe(number, note=str(count))
+        assert runs.open(number).note == str(count)
 
 
 def test_a_run_that_cannot_begin_leaves_nothing_behind(runs):
@@ -918,3 +1379,128 @@ def test_epochs_go_to_the_database_and_back_field_by_field(runs):
     entered(runs, one)
     (kept,) = runs._connection.execute("SELECT * FROM epochs").fetchall()
     assert {name: kept[name] for name in kept.keys() if name != "run"} == asdict(row(1))  # noqa: SIM118
+
+
+# Folders that the list of runs does not know
+
+
+def lost(runs):
+    """The list of runs is lost; the folders are all that is left."""
+    runs.close()
+    for file in runs.root.glob("dlcore.db*"):
+        file.unlink()
+    return Store(runs.root)
+
+
+@pytest.fixture
+def foundling(runs, monkeypatch):
+    """A run whose folder alone is left, of five epochs, and what it was."""
+    monkeypatch.setattr(checkpoints, "check_weights", lambda checkpoint, recipe: None)
+    made = [Change(3, "pace", 5.0), Change(25, "optimizer.lr", 0.5), Change(47, "epochs", 9)]
+    known = {"recipe": changed(MOONS, epochs=7), "created": 1234567890.5, "steps_per_epoch": 10, "status": "training"}
+    one = record("Ünïcödé 😀", history=history(5, changes=made), branch=Branch(1, 2, 20), **known)
+    entered(runs, record("parent", status="finished"))
+    one.number = runs.create(one)
+    runs.hold(one.number)
+    runs.save(one, [checkpoint(2), checkpoint(4), checkpoint(5), checkpoint(5, 3)])
+    found = lost(runs)
+    yield found, one
+    found.close()
+
+
+def test_a_folder_alone_is_entered_again(foundling):
+    runs, one = foundling
+    assert runs.rows() == []
+    assert runs.unlisted() == [(2, one.name, 5, "")]
+    assert runs.take_in(2) == []
+    assert runs.unlisted() == []
+    found = runs.open(2)
+    for name in ("number", "name", "first_recipe", "created", "branch", "steps_per_epoch", "offset"):
+        assert getattr(found, name) == getattr(one, name), name
+    assert found.epoch == 6
+    assert found.history.changes == one.history.changes
+    assert found.recipe.optimizer.lr == 0.5
+    assert found.recipe.epochs == 9
+    assert (found.status, found.history.steps) == ("interrupted", 53)
+    assert np.isnan(found.history.losses).all()
+    assert [(row.epoch, row.step) for row in found.history.epochs] == [(number, number * 10) for number in range(1, 6)]
+    assert all(math.isnan(row.val_loss) and row.val_accuracy is None for row in found.history.epochs)
+    assert found.note == "Imported from its folder. What it measured up to step 53 (epoch 5) is lost."
+    assert found.size == sum(file.stat().st_size for file in (runs.root / "2").glob("*.pt"))
+    assert [kept[:2] for kept in runs.checkpoints(2)] == [(5, 3), (5, 0), (4, 0), (2, 0)]
+    assert runs.latest(found)[0].step == 53
+    with pytest.raises(StoreError, match=r"Run 2 cannot be imported: .* has no such folder"):
+        runs.take_in(2)
+    assert runs.create(record()) == 3
+
+
+def test_what_is_damaged_is_passed_over_when_a_folder_is_entered(foundling):
+    runs, _ = foundling
+    for kept in runs.checkpoints(2)[:2]:
+        kept.file.write_bytes(b"")
+    (told, other) = runs.take_in(2)
+    assert told.startswith("The checkpoint epoch-5+3.pt of run 2 was passed over: it is damaged")
+    assert "epoch-5.pt" in other
+    found = runs.open(2)
+    assert (found.history.steps, len(found.history.epochs)) == (40, 4)
+    for kept in runs.checkpoints(2):
+        kept.file.write_bytes(b"")
+    with contextlib.closing(lost(runs)) as again:
+        with pytest.raises(StoreError, match=r"Run 2 cannot be imported: no checkpoint can be used.*epoch-2\.pt"):
+            again.take_in(2)
+        assert again.rows() == []
+
+
+@pytest.mark.parametrize("number", [0, 1, 7, 10**20])
+def test_what_is_no_such_folder_is_told(foundling, number):
+    runs, _ = foundling
+    (runs.root / "7").mkdir()
+    with pytest.raises(StoreError, match=f"Run {number} cannot be imported"):
+        runs.take_in(number)
+    assert runs.rows() == []
+
+
+def test_a_folder_without_its_recipe_can_be_entered_with_one(foundling):
+    runs, _ = foundling
+    (runs.root / "2" / "run.json").unlink()
+    ((number, name, epoch, problem),) = runs.unlisted()
+    assert (number, name, epoch) == (2, "", 5)
+    assert "it has no run.json" in problem
+    with pytest.raises(
+        StoreError, match=r"has no run\.json.*name the recipe, as in `python -m dlcore import 2 --recipe"
+    ):
+        runs.take_in(2)
+    runs.take_in(2, MOONS)
+    found = runs.open(2)
+    assert (found.name, found.first_recipe, found.branch, found.history.steps) == ("run 2", MOONS, None, 53)
+    assert [row.step for row in found.history.epochs] == [10, 20, 30, 40, 50]
+
+
+def test_a_folder_of_a_run_under_way_is_left_to_its_holder(runs, held, holder):
+    runs.release(held.number)
+    process = holder(held.number)
+    for file in runs.root.glob("dlcore.db*"):
+        file.unlink()
+    with contextlib.closing(Store(runs.root)) as other:
+        assert other.unlisted() == []
+        process.kill()
+        process.join()
+        assert [one.number for one in other.unlisted()] == [2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 10**7},
+        {"step": 10**12},
+        {"epochs": 1},  # before it left its parent
+        {"place": 40},
+    ],
+)
+def test_a_forged_checkpoint_is_passed_over_when_a_folder_is_entered(foundling, change):
+    runs, _ = foundling
+    latest = runs.checkpoints(2)[0].file
+    torch.save(vars(checkpoints.read(latest)) | change, latest)
+    (told,) = runs.take_in(2)
+    assert told == "The checkpoint epoch-5+3.pt of run 2 was passed over: it is not of this run."
+    assert runs.open(2).history.steps == 50

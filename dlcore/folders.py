@@ -1,0 +1,116 @@
+"""Folders: what a run's folder tells of it besides its checkpoints, in `run.json`, so that the folder alone is enough
+to enter the run into a list of runs. What it measured is not in there.
+
+Such a file may come from anywhere: everything in it is checked before it is used.
+"""
+
+import json
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dlcore.checkpoints import Checkpoint
+from dlcore.history import Change, Epoch, History
+from dlcore.recipe import STEERABLE, Recipe, repeat
+from dlcore.records import PACE, Branch, Record, Stored, checked_name
+from dlcore.settings import SettingsError, parse
+
+FORMAT = 1
+NAME = "run.json"
+LARGEST = 1_000_000  # bytes that such a file may have
+MOST_STEPS, MOST_EPOCHS = 100_000_000, 100_000  # of a run whose folder is entered: each takes room
+
+
+class FolderError(Exception):
+    """A folder that does not tell what its run is; the text is part of a sentence for people."""
+
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
+
+
+class About(BaseModel):
+    """A run as `run.json` has it."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    format: int = Field(ge=1)
+    name: str
+    created: float = Field(ge=0, le=1e11)
+    branch: tuple[Count, Count, Count] | None  # parent, epoch, step
+    changes: list[tuple[Count, Literal[*STEERABLE, PACE], bool | int | float | None]]  # step, setting, value
+    recipe: dict
+
+
+def write(record: Record, folder: Path) -> None:
+    """Bring the file up to date. Raises OSError."""
+    values = {
+        "format": FORMAT,
+        "name": record.name,
+        "created": record.created,
+        "branch": record.branch and astuple(record.branch),
+        "changes": [astuple(change) for change in record.history.changes],
+        "recipe": record.first_recipe.model_dump(mode="json"),
+    }
+    text = json.dumps(values, indent=2) + "\n"
+    file, partial = folder / NAME, folder / f"{NAME}.partial"
+    if file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text:
+        return
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
+
+
+def read(folder: Path) -> Stored:
+    """The run, without a history. Raises FolderError."""
+    try:
+        if (folder / NAME).stat().st_size > LARGEST:
+            raise FolderError(f"its {NAME} is too large to be one")
+        about = About.model_validate_json((folder / NAME).read_bytes())
+    except FileNotFoundError:
+        raise FolderError(f"it has no {NAME}, which tells its recipe (runs of an older dlcore have none)") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FolderError(f"its {NAME} cannot be used ({where}{': ' if where else ''}{first['msg']})") from None
+    except OSError as error:
+        raise FolderError(f"its {NAME} cannot be read ({error})") from None
+    if about.format > FORMAT:
+        raise FolderError(f"its {NAME} has format {about.format}, and this dlcore reads up to {FORMAT}: update dlcore")
+    changes = [Change(*one) for one in sorted(about.changes, key=lambda one: one[:2])]
+    branch = Branch(*about.branch) if about.branch else None
+    try:
+        recipe = parse(Recipe, json.dumps(about.recipe))
+        for change in changes:
+            if change.setting != PACE:
+                repeat(recipe, {change.setting: change.value})
+        known = {"branch": branch, "created": about.created, "history": History(changes=changes)}
+        return Stored(0, checked_name(about.name), recipe, **known)
+    except SettingsError as error:
+        raise FolderError(f"its {NAME} cannot be used ({str(error.problems[0]).rstrip('.')})") from None
+
+
+def interrupted(run: Stored, last: Checkpoint) -> Stored:
+    """The same run as it was at its last checkpoint. Its history is as long as it was then, and empty of numbers: what
+    was measured is lost. Raises FolderError when the checkpoint cannot be one of this run.
+    """
+    start = run.branch or Branch(0, 0, 0)
+    end, epochs = last.step - last.place, last.epochs - start.epoch  # its own
+    if last.step > MOST_STEPS or not (start.step <= end and epochs >= 0 and last.epochs <= MOST_EPOCHS):
+        raise FolderError("it is not of this run")
+    numbers = np.arange(1, last.epochs + 1)
+    ends = np.interp(numbers, [0, start.epoch, last.epochs], [0, start.step, end]).round().astype(int)
+    rows = [
+        Epoch(number, step, np.nan, None, np.nan, None, 0.0, 0.0, 0.0)
+        for number, step in zip(numbers.tolist(), ends.tolist(), strict=True)
+    ]
+    per_epoch = round((end - start.step) / epochs) if epochs else 0
+    return replace(
+        run,
+        history=History(np.full(last.step, np.nan, np.float32), rows, run.history.changes),
+        steps_per_epoch=per_epoch,
+        offset=end - last.epochs * per_epoch if per_epoch else 0,
+        elapsed=last.elapsed,
+        stepping=last.stepping,
+    )

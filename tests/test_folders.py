@@ -1,0 +1,108 @@
+"""A run's folder tells what the run is; what it tells may be anyone's."""
+
+import json
+import math
+
+import pytest
+
+from dlcore.folders import LARGEST, FolderError, read, write
+from dlcore.history import Change, History
+from dlcore.records import Branch, Stored
+from tests.running import MOONS
+
+CHANGES = [
+    Change(3, "pace", None),
+    Change(3, "stop.not_a_number", False),
+    Change(7, "epochs", 9),
+    Change(9, "pace", 2.5),
+]
+RUN = Stored(5, 'a 😀 "name"', MOONS, History(changes=CHANGES), branch=Branch(1, 2, 3), created=1234567890.123)
+
+
+@pytest.fixture
+def told(tmp_path):
+    """What a folder tells, as JSON."""
+    write(RUN, tmp_path)
+    return json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+
+
+def test_what_is_written_is_read_again(tmp_path, told):
+    found = read(tmp_path)
+    for name in ("name", "first_recipe", "branch", "created"):
+        assert getattr(found, name) == getattr(RUN, name), name
+    assert found.history.changes == CHANGES
+    assert found.history.steps == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_it_is_written_only_when_something_is_new(tmp_path, told):
+    file = tmp_path / "run.json"
+    before = file.stat()
+    write(RUN, tmp_path)
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    write(Stored(5, "another", MOONS), tmp_path)
+    assert read(tmp_path).name == "another"
+
+
+def test_what_is_missing_is_told(tmp_path):
+    with pytest.raises(FolderError, match=r"it has no run\.json"):
+        read(tmp_path)
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(FolderError, match=r"its run\.json cannot be read"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 10000,
+        b'{"format": 1}',
+        b'{"name": "\\ud800"}',
+        b" " * (LARGEST + 1),
+    ],
+)
+def test_what_is_none_is_refused(tmp_path, content):
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(FolderError, match=r"^its run\.json (cannot be used \(.*\)|is too large to be one)$"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("format", [None, "1", 0, True, 1.5]),
+        ("name", [None, 5, "", " ", "x" * 101, "a\nb", "a\x00"]),
+        ("created", [None, "now", -1.0, 1e300]),
+        ("branch", [5, [], [1, 2], [1, 2, -3], [1, 2, "3"], [10**40, 1, 1], {"parent": 1, "epoch": 2, "step": 3}]),
+        ("changes", [None, [1], [[1, "epochs"]], [[-1, "epochs", 3]], [[1, "data.kind", 3]], [[1, "epochs", [3]]]]),
+        (
+            "changes",
+            [[[1, "epochs", 0]], [[1, "model.dropout", 5.0]], [[1, "optimizer.charm", 1.0]], [[1, "epochs", None]]],
+        ),
+        ("recipe", [None, [], "moons", {"epochs": 0}, {"model": {"kind": "transformer"}}, {"charm": 1}]),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(tmp_path, told, name, values):
+    for value in values:
+        (tmp_path / "run.json").write_text(json.dumps(told | {name: value}))
+        with pytest.raises(FolderError, match=r"^its run\.json cannot be used \(") as error:
+            read(tmp_path)
+        assert "\n" not in str(error.value)
+
+
+def test_numbers_that_are_none_are_refused(tmp_path, told):
+    for value in (math.nan, math.inf):
+        (tmp_path / "run.json").write_text(json.dumps(told | {"created": value}))
+        with pytest.raises(FolderError):
+            read(tmp_path)
+
+
+def test_a_newer_format_is_told(tmp_path, told):
+    (tmp_path / "run.json").write_text(json.dumps(told | {"format": 2, "more": 5}))
+    with pytest.raises(FolderError, match="has format 2, and this dlcore reads up to 1: update dlcore"):
+        read(tmp_path)
