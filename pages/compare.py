@@ -7,7 +7,7 @@ import streamlit as st
 
 from dlcore import races
 from dlcore.jobs import Job
-from dlcore.recipe import Recipe, read
+from dlcore.recipe import Recipe, change, read
 from dlcore.records import Record, Stored
 from dlcore.settings import SettingsError
 from pages.parts import panels
@@ -101,6 +101,8 @@ def standings(jobs: list[Record], beside: list[Record]) -> None:
     """Who leads, as a table of plain text, and the verdict once all are done; runs beside the race have no place."""
     if not jobs:
         st.caption("All contestants start from the same weights and see the same batches. The standings appear here.")
+    elif jobs == stopped_tries():
+        st.info("It was stopped while learning rates were tried, so there was no race.", icon=":material/flag:")
     elif not trying() and not any(job.active for job in jobs):
         st.success(panels.escape(races.verdict(jobs)), icon=":material/flag:")
     dash = dict(zip([*jobs, *beside], dashes([*jobs, *beside]), strict=True))
@@ -112,23 +114,46 @@ def standings(jobs: list[Record], beside: list[Record]) -> None:
         st.html(f'<table class="standings"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
 
 
-def about(field: list[tuple[str, Recipe]], tried: list[str], jobs: list[Record]) -> None:
-    """In what the contestants differ, of the race that is there or else of the one to come; and how those came by their
-    learning rates that looked for them.
-    """
+def stopped_tries() -> list[Job]:
+    """Those after which no race began."""
     tuning = races.tuning(conductor())
+    return tuning.jobs if tuning and not tuning.going and tuning.race is None else []
+
+
+def about(field: list[tuple[str, Recipe]], tried: list[str], jobs: list[Record]) -> None:
+    """In what the contestants differ, of the race that is there and of the one to come, if that is another; and how
+    those came by their learning rates that looked for them.
+    """
+    tuning, coming = races.tuning(conductor()), dict(field)
     if tuning and tuning.problem:
         st.error(panels.escape(tuning.problem), icon=":material/error:")
-    recipes = {job.name: job.first_recipe for job in jobs} or dict(field)
     if trying():
-        recipes = dict(tuning.field)
-    if rows := difference(list(recipes.values())):
-        before = ", before three learning rates are tried for each" if trying() or (tried and not jobs) else ""
-        st.caption(f"In what they differ{before}")
-        st.html(table(["setting", *recipes], rows))
+        still = [name for name in tuning.names if name not in tuning.tries]
+        differences("In what they differ", tuning.field, still)
+        return
+    there = {job.name: job.first_recipe for job in jobs}
+    if there:
+        differences("In what they differ", there, [])
     if notes := {job.name: note for job in jobs if (note := note_of(job))}:
         st.caption("How they came by their learning rates")
         st.markdown("\n".join(f"- {panels.escape(f'{name}: {note}')}" for name, note in notes.items()))
+    rates = {name: recipe.optimizer.lr for name, recipe in there.items() if name in tried}
+    same = there == {name: change(one, {"optimizer.lr": rates.get(name, one.optimizer.lr)}) for name, one in field}
+    if coming and not same and not any(job.active for job in jobs):
+        differences("In what those of the next race differ" if there else "In what they differ", coming, tried)
+
+
+def differences(title: str, recipes: dict[str, Recipe], tried: list[str]) -> None:
+    """A table of the settings that contestants have not in common, and of their learning rates in any case."""
+    rates = [tries(recipe) if name in tried else f"{recipe.optimizer.lr:g}" for name, recipe in recipes.items()]
+    others = [row for row in difference(list(recipes.values())) if row[0] != "Optimizer: learning rate"]
+    st.caption(title)
+    st.html(table(["setting", *recipes], [["Learning rate", *rates], *others]))
+
+
+def tries(recipe: Recipe) -> str:
+    """The learning rates that are to be tried."""
+    return f"tries {', '.join(f'{rate:g}' for rate in races.tries_rates(recipe))}"
 
 
 def note_of(run: Record) -> str:

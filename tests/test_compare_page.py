@@ -14,6 +14,7 @@ from dlcore.architectures import MLP
 from dlcore.datasets import Line, Moons
 from dlcore.jobs import Conductor, Job
 from dlcore.losses import MeanSquaredError
+from dlcore.optimizers import SGD
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.records import Stored
@@ -198,10 +199,16 @@ def test_without_a_store_earlier_jobs_can_be_beside_a_race(monkeypatch, tmp_path
 # --- Learning rates
 
 
-def fold(at: AppTest, name: str) -> str:
-    """What the fold of a contestant's settings says."""
-    (label,) = [found.label for found in at.expander if found.label.startswith(f"{name} ·")]
-    return label
+def differences(at: AppTest) -> dict[str, dict[str, str]]:
+    """What is shown of each contestant's settings, by their titles; of the race to come, if that is another."""
+    *_, table = [found.proto.body for found in at.get("html") if "<th>setting</th>" in found.proto.body]
+    names = re.findall("<th>(.*?)</th>", table)[1:]
+    lines = [re.findall("<td>(.*?)</td>", line) for line in re.findall("<tr>(<td>.*?)</tr>", table)]
+    return {title: dict(zip(names, values, strict=True)) for title, *values in lines}
+
+
+def rates(at: AppTest) -> dict[str, str]:
+    return differences(at)["Learning rate"]
 
 
 def unfold(at: AppTest, place: str) -> AppTest:
@@ -226,29 +233,31 @@ def setting(widgets, label: str, place: str):
 def test_every_contestant_shows_at_which_rates_it_will_race(charts):
     at = opened("compare")
     assert find(at.selectbox, "Learning rates").value == "best"
-    assert fold(at, "SGD") == "SGD · rates 0.001, 0.01, 0.1"
-    assert fold(at, "NAdam") == "NAdam · rates 0.0002, 0.002, 0.02"
+    assert rates(at) == {
+        "SGD": "tries 0.001, 0.01, 0.1",
+        "Adam": "tries 0.0001, 0.001, 0.01",
+        "RMSprop": "tries 0.0001, 0.001, 0.01",
+        "NAdam": "tries 0.0002, 0.002, 0.02",
+    }
     choose(at, "Learning rates", "own")
-    assert [fold(at, name) for name in ("SGD", "Adam")] == ["SGD · rate 0.01", "Adam · rate 0.001"]
-    choose(at, "Recipe", "linear-regression")  # at 0.02, by SGD
-    assert [fold(at, name) for name in ("SGD", "Adam")] == ["SGD · rate 0.01", "Adam · rate 0.001"]
+    own = {"SGD": "0.01", "Adam": "0.001", "RMSprop": "0.001", "NAdam": "0.002"}
+    assert rates(at) == own
+    choose(at, "Recipe", "linear-regression")  # whose SGD has another one
+    assert rates(at) == own
     choose(at, "Learning rates", "same")
-    lr = RECIPES["linear-regression"].recipe.optimizer.lr
-    assert [fold(at, name) for name in ("SGD", "Adam")] == [f"SGD · rate {lr:g}", f"Adam · rate {lr:g}"]
+    assert rates(at) == dict.fromkeys(own, f"{RECIPES['linear-regression'].recipe.optimizer.lr:g}")
 
 
-@pytest.mark.parametrize("rates", ["same", "own"])
-def test_a_race_at_given_rates_names_them_wherever_it_is_shown(charts, rates):
-    at = race(opened("compare"), rates)
-    wanted = {"Adam": "0.01" if rates == "same" else "0.001", "SGD": "0.01"}
+@pytest.mark.parametrize("how", ["same", "own"])
+def test_a_race_at_given_rates_names_them_wherever_it_is_shown(charts, how):
+    at = race(opened("compare"), how)
+    wanted = {"Adam": "0.01" if how == "same" else "0.001", "SGD": "0.01"}
     assert RECIPES["two-moons"].recipe.optimizer.lr == 0.01
     assert {job.name: f"{job.first_recipe.optimizer.lr:g}" for job in session.latest_race()} == wanted
-    assert {re.sub("<.*?>", "", row[1]): row[2] for row in rows(at)} == wanted
+    assert {re.sub("<.*?>", "", row[1]): row[2] for row in rows(at)} == rates(at) == wanted
     assert set(legend(charts["race-accuracy-chart"])) == {f"{name} · rate {rate}" for name, rate in wanted.items()}
     (verdict,) = [found.value.replace("\\", "") for found in at.success]
-    told = (
-        "All trained at the learning rate 0.01." if rates == "same" else "Their learning rates: Adam 0.001, SGD 0.01."
-    )
+    told = "All trained at the learning rate 0.01." if how == "same" else "Their learning rates: Adam 0.001, SGD 0.01."
     assert told in verdict
 
 
@@ -273,7 +282,6 @@ def test_a_page_that_is_closed_meanwhile_leaves_the_race_on_its_way():
     at = small(opened("compare"), epochs=10)
     well(find(at.multiselect, "Contestants").set_value(["adam", "sgd"]).run())
     press(at, "Start")
-    assert "trying learning rates: Adam at 0.0001, 0.001, 0.01" in seen(at).replace("\\", "") or over()
     del at
     wait_until(over, LONG)
     assert [job.name for job in session.latest_race()] == ["Adam", "SGD"]
@@ -283,10 +291,13 @@ def test_stop_ends_the_tries_and_there_is_no_race():
     at = small(opened("compare"), epochs=100_000)
     press(at, "Start")
     wait_until(lambda: session.latest_race()[0].ready, LONG)
-    press(well(at.run()), "Stop")
+    assert "trying learning rates: SGD at 0.001, 0.01, 0.1 · contestant 1 of 4 · epoch" in seen(well(at.run()))
+    press(at, "Stop")
     wait_until(lambda: not races.tuning(session.conductor()).going, LONG)
     assert [job.name for job in session.jobs()] == [f"SGD, rate {rate}" for rate in ("0.001", "0.01", "0.1")]
     assert "Start" in enabled(well(at.run()))
+    assert "stopped while learning rates were tried" in at.info[0].value
+    assert not at.success
 
 
 def test_nothing_can_be_started_while_rates_are_tried(monkeypatch):
@@ -300,7 +311,7 @@ def test_nothing_can_be_started_while_rates_are_tried(monkeypatch):
 
 def test_a_rate_that_a_contestant_is_given_is_not_tried(charts):
     at = give(opened("compare"), "Optimizer/sgd", "select_slider", "Learning rate", 0.05)
-    assert fold(at, "SGD") == "SGD · rate 0.05"
+    assert rates(at)["SGD"] == "0.05"
     race(at, "best", epochs=5)
     assert [row["name"] for row in reversed(session.store().rows())] == [
         *(f"Adam, rate {rate}" for rate in ("0.0001", "0.001", "0.01")), "Adam", "SGD",
@@ -325,9 +336,9 @@ def test_a_contestant_is_given_settings_by_the_controls_of_the_train_page():
     recipes = {job.name: job.first_recipe for job in session.jobs()}
     assert (recipes["SGD"].optimizer.momentum, recipes["SGD"].model.kind) == (0.5, "linear")
     assert {recipes[name].model.kind for name in ("Adam", "RMSprop", "NAdam")} == {"mlp"}
-    (differences,) = [found.proto.body for found in at.get("html") if "<th>setting</th>" in found.proto.body]
-    assert "Architecture" in differences
-    assert "momentum" in differences
+    shown = differences(at)
+    assert shown["Architecture"] == {"SGD": "Linear", "Adam": "MLP", "RMSprop": "MLP", "NAdam": "MLP"}
+    assert shown["Optimizer: momentum"] == {"SGD": "0.5", "Adam": "–", "RMSprop": "0", "NAdam": "–"}
 
 
 def test_what_a_contestant_was_given_outlives_a_change_of_what_is_shared():
@@ -343,14 +354,28 @@ def test_what_a_contestant_was_given_outlives_a_change_of_what_is_shared():
     assert setting(at.slider, "Momentum", "Optimizer/sgd").value == shared.momentum
 
 
+def test_what_sets_the_next_race_apart_is_told_beside_the_one_that_is_over():
+    at = race(opened("compare"), "best")
+    captions = lambda: [found.value for found in at.caption if "differ" in found.value]  # noqa: E731
+    assert captions() == ["In what they differ"]
+    well(find(at.multiselect, "Contestants").set_value(["adam", "nadam"]).run())
+    assert captions() == ["In what they differ", "In what those of the next race differ"]
+    assert rates(at) == {"Adam": "tries 0.0001, 0.001, 0.01", "NAdam": "tries 0.0002, 0.002, 0.02"}
+
+
 def test_contestants_with_settings_of_their_own_need_no_syntax():
     at = choose(small(opened("compare"), epochs=1), "What differs", "Own settings")
     assert "Start" in enabled(at)
     choose(at, "Learning rates", "own")
-    give(at, "Own settings/B", "text_input", "Name", "Wide")
-    give(at, "Own settings/B", "selectbox", "Optimizer", "sgd")
+    give(at, "Own settings/1", "selectbox", "Optimizer", "sgd")
+    well(find(at.text_input, "Contestants").set_value("One, Two, Three").run())
+    give(at, "Own settings/2", "slider", "Beta 1", 0.5)
     press(at, "Start")
-    assert [(job.name, job.first_recipe.optimizer.kind) for job in session.jobs()] == [("A", "adam"), ("Wide", "sgd")]
+    optimizers = {job.name: job.first_recipe.optimizer for job in session.jobs()}
+    base = RECIPES["two-moons"].recipe.optimizer
+    assert optimizers["One"] == base.model_copy(update={"lr": 0.001})
+    assert optimizers["Two"] == SGD()
+    assert optimizers["Three"] == base.model_copy(update={"lr": 0.001, "beta1": 0.5})
 
 
 def test_a_contestant_that_is_there_twice_is_told():

@@ -10,7 +10,7 @@ from dlcore.activations import Activation
 from dlcore.architectures import Architecture
 from dlcore.losses import Loss
 from dlcore.optimizers import Optimizer
-from dlcore.races import LONGEST, MOST, names_rate, tries_rates, with_rate
+from dlcore.races import names_rate, with_rate
 from dlcore.recipe import Recipe, change, parse_change
 from dlcore.recipes import DEFAULT
 from dlcore.schedules import Schedule
@@ -34,10 +34,9 @@ NUMBERS = {
     "Batch size": ("batch_size", "16, 64, 256"),
     "Seed": ("seed", "0, 1, 2"),
 }
-OWN = "Own settings"
+OWN, OWN_FIRST = "Own settings", "A, B"
 FREE = "Anything"
 FREE_FIRST = "Adam: optimizer=adam\nSGD: optimizer=sgd optimizer.momentum=0.9\nWide: model=mlp model.widths=[512]"
-RESET = "Without what was changed here."
 RATES = {"best": "The best of three for each", "same": "The same rate", "own": "Each one's own default"}
 
 
@@ -79,10 +78,12 @@ def choose_contestants(base: Recipe | None) -> Lineup:
             field.append((one.name, one.changes))
             continue
         tries = rates == "best" and not names_rate(one.changes)
-        name, own, sets_rate = _settings(topic, one, start, tries)
-        field.append((name, {path: value for path, value in changes.items() if path.split(".")[0] not in own} | own))
+        own, sets_rate = _settings(topic, one, start)
+        field.append(
+            (one.name, {path: value for path, value in changes.items() if path.split(".")[0] not in own} | own)
+        )
         if tries and not sets_rate:
-            tried.append(name)
+            tried.append(one.name)
     return Lineup(field, tried, problems)
 
 
@@ -94,10 +95,10 @@ def _choose(topic: str) -> tuple[list[Contestant], list[Problem]]:
         picked = _pick(topic, kinds, first)
         return [Contestant(f"{topic}/{kind}", kinds[kind].title, {path: kind}) for kind in picked], []
     if topic == OWN:
-        count = st.number_input("Contestants", 2, MOST, remember("race/count", 2), help="Unfold each to set it up.")
-        keep("race/count", count)
-        places = [f"{topic}/{letter}" for letter in "ABCDEFGH"[:count]]
-        return [Contestant(place, remember(f"race/name/{place}", place[-1]), {}) for place in places], []
+        about = "The names of those who race, with commas between. What they set is chosen below."
+        names = _text(st.text_input, topic, "Contestants", OWN_FIRST, about).split(",")
+        names = [name.strip() for name in names if name.strip()]
+        return [Contestant(f"{topic}/{place}", name, {}) for place, name in enumerate(names)], []
     if topic in NUMBERS:
         path, first = NUMBERS[topic]
         values = _text(st.text_input, topic, "Contestants", first, "The values that race, with commas between.")
@@ -131,9 +132,9 @@ def _choose_rates() -> str:
     return rates
 
 
-def _settings(topic: str, one: Contestant, start: Recipe, tries: bool) -> tuple[str, Changes, bool]:
-    """A contestant's own settings, behind a fold: its name, what it changes besides (whole choices), and whether its
-    learning rate is among that. `start` is its recipe without them.
+def _settings(topic: str, one: Contestant, start: Recipe) -> tuple[Changes, bool]:
+    """A contestant's own settings, behind a fold: what it changes besides (whole choices), and whether its learning
+    rate is among that. `start` is its recipe without them.
     """
     key, values = f"race/own/{one.place}", start.model_dump(mode="json")
     held = remember(key, None)
@@ -141,31 +142,26 @@ def _settings(topic: str, one: Contestant, start: Recipe, tries: bool) -> tuple[
         merged = _merged(held.start, held.values, values)
         held.take_values(DEFAULT, values)
         held.values = merged
-    name, title = one.name, _title(one.name, held, start, tries)
-    with st.expander(title, key=f"{key}/fold", type="compact", on_change="rerun") as fold:
+    # Its label stays the same whatever is set within: with another one it would be another fold, and closed.
+    with st.expander(escape(one.name), key=f"{key}/fold", type="compact", on_change="rerun") as fold:
         if fold.open:
             if held is None:
                 held = Draft(key, DEFAULT, {}, {})
                 held.take_values(DEFAULT, values)
                 keep(key, held)
-            if topic == OWN:
-                name = st.text_input("Name", name, max_chars=LONGEST, key=f"{key}/name").strip()
-                keep(f"race/name/{one.place}", name)
             _edit(held, KINDS[topic][0].removesuffix(".kind") if topic in KINDS else "")
-            if held.changes():
-                original = (DEFAULT, copy.deepcopy(held.start))
-                st.button("Reset", key=f"{key}/reset", on_click=held.take_values, args=original, help=RESET)
-    if _title(name, held, start, tries) != title:
-        st.rerun()
+            original = (DEFAULT, copy.deepcopy(held.start))
+            about = "Without what was changed here."
+            st.button(
+                "Reset",
+                key=f"{key}/reset",
+                on_click=held.take_values,
+                args=original,
+                disabled=held.values == held.start,
+                help=about,
+            )
     own = {part: value for part, value in held.values.items() if value != held.start[part]} if held else {}
-    return name, copy.deepcopy(own), bool(held) and _sets_rate(held)
-
-
-def _title(name: str, held: Draft | None, start: Recipe, tries: bool) -> str:
-    """What the fold says: the name, and the rate or the rates."""
-    if tries and not (held and _sets_rate(held)):
-        return f"{escape(name)} · rates {', '.join(f'{rate:g}' for rate in tries_rates(start))}"
-    return f"{escape(name)} · rate {held.values['optimizer']['lr'] if held else start.optimizer.lr:g}"
+    return copy.deepcopy(own), bool(held) and _sets_rate(held)
 
 
 def _edit(held: Draft, topic: str) -> None:

@@ -30,9 +30,23 @@ def standings(page: Page) -> Locator:
     return page.locator(".st-key-standings tbody tr")
 
 
-def set_up(page: Page, server: str, recipe: str, epochs: int, pace: str = "full speed") -> None:
+def differences(page: Page, setting: str) -> Locator:
+    """What each contestant has of a setting; in the race to come, if there was one before."""
+    table = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name="setting", exact=True))
+    return table.last.get_by_role("row").filter(has=page.get_by_role("cell", name=setting, exact=True))
+
+
+def wait_for_legend(page: Page, chart: str, name: str) -> None:
+    shown = "(document.querySelector(plot)?.data ?? []).filter((t) => t.showlegend !== false).map(({ name }) => name)"
+    page.wait_for_function(f"([plot, name]) => {shown}.includes(name)", arg=[PLOT[chart], name])
+
+
+def set_up(
+    page: Page, server: str, recipe: str, epochs: int, pace: str = "full speed", rates: str = "Each one's own default"
+) -> None:
     open_compare(page, server)
     choose(page, "Recipe", recipe)
+    choose(page, "Learning rates", rates)
     page.get_by_text("What they share").click()
     expect(page.get_by_role("spinbutton", name="Epochs", exact=True)).to_have_value(str(RECIPES[recipe].recipe.epochs))
     set_number(page, "Epochs", epochs)
@@ -94,7 +108,10 @@ def test_a_race_pauses_steps_and_goes_on_together(page: Page, server: str):
 
 def test_who_diverges_leaves_with_a_reason_and_the_others_finish(page: Page, server: str):
     set_up(page, server, "linear-regression", epochs=300)
-    choose(page, "What differs", "Anything")
+    topic = page.get_by_role("combobox", name="What differs", exact=True)
+    topic.fill("Anything")  # which is too far down the list to be seen
+    page.get_by_role("option", name="Anything", exact=True).click()
+    settled(page)
     field = page.get_by_role("textbox", name="Contestants", exact=True)
     field.fill("Calm: optimizer.lr=0.01\nSlow: optimizer.lr=0.001\nWild: optimizer.lr=1")
     field.press("Control+Enter")
@@ -108,6 +125,46 @@ def test_who_diverges_leaves_with_a_reason_and_the_others_finish(page: Page, ser
     verdict = page.locator(".st-key-standings").get_by_test_id("stAlert")
     expect(verdict).to_contain_text("Calm came first")
     expect(verdict).to_contain_text("Wild left the race")
+
+
+def test_rates_are_tried_first_and_the_race_follows_though_nobody_looks(page: Page, server: str):
+    set_up(page, server, "two-moons", epochs=50, rates="The best of three for each")
+    for name in ("RMSprop", "NAdam"):
+        leave_out(page, name)
+    expect(differences(page, "Learning rate")).to_contain_text("tries 0.001, 0.01, 0.1")
+    set_pace(page, "100 steps/s")
+    start(page, "race-loss")
+    reaches(page, "trying learning rates: SGD at 0.001, 0.01, 0.1")
+    expect(standings(page)).to_have_count(3)
+    expect(button(page, "Start")).to_be_disabled()
+    set_pace(page, "full speed")
+    page.goto("about:blank")
+    visit(page, f"{server}/compare")
+    reaches(page, "finished")
+    expect(standings(page)).to_have_count(2)
+    for name in ("SGD", "Adam"):
+        rate = standings(page).filter(has_text=name).locator("td").nth(2).inner_text()
+        expect(page.get_by_text(f"{name}: Learning rate {rate}, the best of three")).to_be_visible()
+        wait_for_legend(page, "race-accuracy", f"{name} · rate {rate}")
+        expect(differences(page, "Learning rate")).to_contain_text(rate)
+
+
+def test_a_contestants_settings_stay_unfolded_while_they_are_changed(page: Page, server: str):
+    set_up(page, server, "two-moons", epochs=5)
+    side = page.get_by_test_id("stSidebar")
+    side.get_by_text("SGD", exact=True).last.click()
+    momentum = side.get_by_role("slider", name="Momentum")
+    expect(momentum).to_have_count(1)
+    momentum.press("Home")
+    expect(differences(page, "Optimizer: momentum").locator("td").nth(1)).to_have_text("0")
+    rate = side.get_by_role("slider", name="Learning rate").first
+    rate.press("ArrowRight")
+    rate.press("ArrowRight")
+    expect(differences(page, "Learning rate").locator("td").nth(1)).to_have_text("0.03")
+    expect(momentum).to_be_visible()
+    side.get_by_role("button", name="Reset", exact=True).last.click()
+    expect(differences(page, "Optimizer: momentum").locator("td").nth(1)).to_have_text("0.9")
+    expect(differences(page, "Learning rate").locator("td").nth(1)).to_have_text("0.01")
 
 
 def test_another_tab_sees_the_race(page: Page, server: str):
