@@ -354,7 +354,9 @@ def test_a_busy_network_keeps_its_last_answer_with_a_sentence_and_no_page_waitin
     before = shares(at)
     monkeypatch.setattr(asking, "PATIENCE", 0.01)
     at.session_state["kept/strokes"] = [{"points": [[0.5, 0.2], [0.5, 0.8]], "width": 0.08}]
+    go(at, "reference")
     with busy(first):
+        go(at, "draw")
         for _ in range(3):
             assert seen(well(at.run())).count(asking.BUSY) == 2
             assert shares(at) == before
