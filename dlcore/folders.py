@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dlcore.checkpoints import Checkpoint
-from dlcore.history import Change, Epoch, History
+from dlcore.history import MEASURES, Change, Epoch, History
 from dlcore.recipe import STEERABLE, Recipe, repeat
 from dlcore.records import PACE, Branch, Record, Stored, checked_name
 from dlcore.settings import SettingsError, parse
@@ -29,6 +29,7 @@ class FolderError(Exception):
 
 
 Count = Annotated[int, Field(ge=0, le=10**15)]
+Setting = Literal[*STEERABLE, *MEASURES, PACE]  # that can change on the way
 
 
 class About(BaseModel):
@@ -40,7 +41,7 @@ class About(BaseModel):
     name: str
     created: float = Field(ge=0, le=1e11)
     branch: tuple[Count, Count, Count] | None  # parent, epoch, step
-    changes: list[tuple[Count, Literal[*STEERABLE, PACE], bool | int | float | None]]  # step, setting, value
+    changes: list[tuple[Count, Setting, bool | int | float | str | None]]  # step, setting, value
     recipe: dict
 
 

@@ -11,6 +11,7 @@ from dlcore.records import Branch, Stored
 from tests.running import MOONS
 
 CHANGES = [
+    Change(3, "loss.kind", "cross-entropy"),
     Change(3, "pace", None),
     Change(3, "stop.not_a_number", False),
     Change(7, "epochs", 9),

@@ -31,6 +31,7 @@ from tests.running import (
     in_pieces,  # noqa: F401 - for the child process
     measured,
     opened,
+    settle,
     stands_still,
     stored,
     take,
