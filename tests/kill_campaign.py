@@ -12,7 +12,6 @@ build the networks of stored runs all the while; those that are let be have none
 import argparse
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import subprocess
@@ -29,7 +28,7 @@ from dlcore.__main__ import main
 from dlcore.checkpoints import network
 from dlcore.store import Store
 from dlcore.training import predict
-from tests.running import measured
+from tests.running import forkserver, measured
 from tests.test_checkpoints import same
 from tests.test_datasets import write_cifar
 from tests.waiting import wait_until
@@ -116,9 +115,7 @@ class Forked(Process):
     watched = False
 
     def _start(self, environment, arguments):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__, "sklearn.metrics"])
-        self._process = context.Process(target=_main, args=(self._out, environment, arguments, self.watched))
+        self._process = forkserver().Process(target=_main, args=(self._out, environment, arguments, self.watched))
         self._process.start()
 
     @property

@@ -3,11 +3,13 @@ are.
 """
 
 import contextlib
+import multiprocessing
 import random
 import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,13 @@ def stored(root: Path, number: int) -> Stored:
     store = Store(root)
     with contextlib.closing(store):
         return store.open(number)
+
+
+def forkserver() -> ForkServerContext:
+    """Processes that have imported already what takes seconds: torch, its compiler, the scores."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.running", "torch._dynamo", "sklearn.metrics"])
+    return context
 
 
 def as_if_killed(store: Store, root: Path) -> Path:

@@ -1,7 +1,6 @@
 """Runs are saved while they train; a disk that fails pauses them, loses nothing, and they go on when it works again."""
 
 import contextlib
-import multiprocessing
 import resource
 import shutil
 import sqlite3
@@ -28,6 +27,7 @@ from tests.running import (
     changed,
     fingerprint,
     finish,
+    forkserver,
     in_pieces,  # noqa: F401 - for the child process
     measured,
     opened,
@@ -417,8 +417,7 @@ def train_with_little_room(root, results):
 
 
 def test_a_process_that_may_not_write_any_more(tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = forkserver()
     results = context.Queue()
     process = context.Process(target=train_with_little_room, args=(tmp_path / "runs", results))
     process.start()

@@ -2,7 +2,6 @@ import contextlib
 import gc
 import importlib.metadata
 import math
-import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -21,7 +20,7 @@ from dlcore.history import Change, Epoch, History
 from dlcore.records import Branch, Failure, Stored
 from dlcore.store import GRACE, SCHEMA, Store, StoreError
 from pages.parts.charts import loss_figure
-from tests.running import MOONS, changed
+from tests.running import MOONS, changed, forkserver
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -39,10 +38,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def forked():
-    """Processes that have this module already: importing torch takes seconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
+    return forkserver()
 
 
 @pytest.fixture
