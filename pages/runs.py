@@ -22,12 +22,14 @@ from pages.parts.session import (
     store,
     widget,
 )
+from pages.parts.unknown_folders import unknown_folders
 
 AXES = ("step", "epoch", "time")
 
 
 def page() -> None:
     follow_selection(arrived=widget("runs/list") is None)
+    unknown_folders()
     rows = store().rows()
     if not rows:
         empty()

@@ -685,6 +685,7 @@ COMMANDS = [
     ["branch", "1", "--at", "1"],
     ["delete", "1"],
     ["restore", "1"],
+    ["import", "1"],
     ["export", "1", "--csv", "-"],
 ]
 
@@ -727,6 +728,55 @@ def test_a_damaged_list_of_runs_is_told_and_training_goes_on(run, tell, runs):
     assert (status, parsed(out)[0]["id"]) == (0, "2")
     assert "is damaged" in err
     assert [row["id"] for row in tell("runs")] == ["2"]
+
+
+def without_list(runs):
+    """The list of runs is lost; the folders are all that is left."""
+    runs.close()
+    for file in runs.root.glob("dlcore.db*"):
+        file.unlink()
+
+
+def test_folders_that_the_list_does_not_know_are_told_imported_and_go_on(run, tell, runs):
+    dropout = [*MOONS, "--set", "model.dropout=0.2"]
+    assert run("train", *dropout, "--set", "epochs=3", "--name", "mine")[0] == 0
+    _, *_, whole = tell("train", *dropout, "--set", "epochs=5")
+    (runs.root / "2" / "run.json").unlink()
+    without_list(runs)
+    status, out, err = run("runs")
+    assert (status, out.startswith("No runs yet")) == (0, True)
+    lost, first, second = err.splitlines()
+    assert "held no list of runs, though there are folders of runs beside it (1, 2)" in lost
+    assert first == "Run 1 (mine) has a folder but is not in the list of runs; `python -m dlcore import 1` enters it."
+    assert second.startswith(
+        "Run 2 has a folder but is not in the list of runs; `python -m dlcore import 2 --recipe NAME`"
+    )
+    assert "it has no run.json" in second
+    status, out, err = run("import", "1")
+    assert (status, err) == (0, "")
+    assert out.startswith("run 1: mine\nImported from its folder. What it measured up to step 12 (epoch 3) is lost.")
+    assert "it has no run.json" in refused(run, "import", "2")
+    assert "another network than this cnn" in refused(run, "import", "2", "--recipe", "mnist-cnn")
+    status, out, err = run("runs", "--json")
+    assert [(row["id"], row["status"], row["epoch"], row["val_loss"]) for row in parsed(out)] == [
+        ("1", "interrupted", 3, None)
+    ]
+    assert len(err.splitlines()) == 1
+    start, *epochs, end = tell("resume", "1", "--set", "epochs=5")
+    assert (start["epoch"], [row["epoch"] for row in epochs]) == (3, [4, 5])
+    same = ("steps", "train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "predictions")
+    assert {name: end[name] for name in same} == {name: whole[name] for name in same}
+    (shown,) = tell("show", "1")
+    assert [row["step"] for row in shown["history"]] == [4, 8, 12, 16, 20]
+    assert [row["val_loss"] is None for row in shown["history"]] == [True] * 3 + [False] * 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["1"], ["99"], ["../1"], ["1", "--recipe", "nothing"], ["1", "--recipe", "no.json"]]
+)
+def test_what_cannot_be_imported_is_a_sentence(run, runs, arguments):
+    entered(runs, record("a", status="finished"))
+    assert refused(run, "import", *arguments)
 
 
 def test_a_disk_that_fills_up_is_told_and_training_goes_on(run, runs, monkeypatch):

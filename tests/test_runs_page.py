@@ -643,3 +643,35 @@ def test_a_disk_that_fails_meanwhile_is_told(zoo, monkeypatch):
     assert "disk I/O error" in told(at)
     monkeypatch.setattr(session.store(), "_reader", connection)
     assert ids(well(at.run())) == [3, 2, 1]
+
+
+# --- Folders that the list of runs does not know
+
+
+def test_a_folder_that_the_list_does_not_know_is_offered_and_entered(root):
+    for name in (HOSTILE, "other"):
+        trained(session.conductor(), name)
+    session.conductor().close()
+    session.store().close()
+    for file in root.glob("dlcore.db*"):
+        file.unlink()
+    (root / "2" / "run.json").unlink()
+    st.cache_resource.clear()
+    at = shown()
+    assert ids(at) == []
+    assert "No run is kept yet" in at.subheader[0].value
+    offered = [one.value for one in at.caption if "not in the list of runs" in one.value]
+    assert offered[0].startswith(f"Run 1 ({panels.escape(HOSTILE)}) has a folder")
+    assert "it has no run.json" in offered[1]
+    assert "Import run 2" not in [button.label for button in at.button]
+    press(at, "Import run 1")
+    assert ids(at) == [1]
+    assert find(at.text_area, "Note").value.startswith("Imported from its folder.")
+    assert "Import run 1" not in [button.label for button in at.button]
+    assert enabled(at) & {"Resume", "Branch", "Delete"} == {"Resume", "Branch", "Delete"}
+    assert "held no list of runs" in told(opened())
+
+
+def test_where_every_folder_is_known_nothing_is_offered(root):
+    entered(root)
+    assert not [one for one in shown().caption if "not in the list" in one.value]
