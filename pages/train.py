@@ -105,7 +105,7 @@ def choose_shown() -> None:
             format_func=lambda number: f"{panels.escape(runs[number].name)} · run {number}",
             label_visibility="collapsed",
             required=True,
-            key=f"train/shown/{shown.number}/{'-'.join(map(str, runs))}",
+            key=f"train/shown/{'-'.join(map(str, runs))}",
         )
         keep("train/shown", picked)
 

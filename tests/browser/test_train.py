@@ -355,3 +355,126 @@ def test_buttons_status_and_charts_are_in_view_at_1280_by_800(page: Page, server
         box = part.bounding_box()
         assert box["y"] >= 0
         assert box["y"] + box["height"] <= 800
+
+
+WATCH = """(look) => {
+    window.seen = [];
+    const watch = () => { window.seen.push(eval(look)()); window.watching && requestAnimationFrame(watch); };
+    window.watching = true;
+    watch();
+}"""
+
+
+def watched(page: Page) -> list:
+    """What `WATCH` saw, frame by frame, without repetitions."""
+    page.evaluate("window.watching = false")
+    found = page.evaluate("window.seen")
+    return [one for place, one in enumerate(found) if place == 0 or one != found[place - 1]]
+
+
+def scroll(page: Page, to: int) -> None:
+    page.get_by_test_id("stMain").evaluate("(main, to) => { main.scrollTop = to; }", to)
+
+
+def test_a_page_that_is_scrolled_stays_where_it_is(page: Page, server: str):
+    train(page, server, epochs=2)
+    reaches(page, "finished")
+    top = "() => document.querySelector('[data-testid=stMain]').scrollTop"
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    for name in ("Classes", "Each epoch", "Classes", "Each epoch"):
+        scroll(page, 200)
+        page.evaluate(WATCH, top)
+        page.get_by_role("tab", name=name).click()
+        shown = page.locator(".js-plotly-plot .heatmaplayer") if name == "Classes" else button(page, "Download CSV")
+        expect(shown.first).to_be_visible()
+        settled(page)
+        assert watched(page) == [200], name
+    scroll(page, 60)
+    page.evaluate(WATCH, top)
+    before = status(page).inner_text()
+    press(page, "Start")
+    expect(status(page)).not_to_have_text(before)
+    reaches(page, "finished")
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    assert watched(page) == [60]
+
+
+def test_the_bar_of_a_new_run_begins_where_the_run_does(page: Page, server: str):
+    train(page, server, epochs=1)
+    reaches(page, "finished")
+    set_number(page, "Epochs", ENDLESS)
+    set_pace(page, "20 steps/s")
+    page.evaluate(
+        WATCH,
+        """() => {
+            const track = document.querySelector('.st-key-status [data-testid=stProgressBarTrack]');
+            const [whole, done] = [track, track.firstChild].map((part) => part.getBoundingClientRect());
+            const word = document.querySelector('.st-key-status').innerText.split(' ')[0];
+            return [word, Math.round(100 * (done.right - whole.left) / whole.width)];
+        }""",
+    )
+    start(page, "live-loss")
+    wait_for_steps(page, "live-loss", 10)
+    found = watched(page)
+    assert found[0] == ["finished", 100]
+    assert max(share for word, share in found if word == "training") <= 1
+    press(page, "Stop")
+    reaches(page, "stopped")
+
+
+def test_what_is_queued_moves_nothing_and_waits(page: Page, server: str):
+    train(page, server, recipe="two-moons", pace="20 steps/s")
+    wait_for_steps(page, "live-loss", 2)
+    box = page.locator(PLOT["live-loss"]).bounding_box()
+    page.evaluate(WATCH, "() => document.querySelector('.st-key-live-loss')?.getBoundingClientRect().y ?? null")
+    press(page, "Queue")
+    runs = page.locator(".st-key-under-way").get_by_role("radio")
+    expect(runs).to_have_count(2)
+    wait_for_steps(page, "live-loss", 5)
+    assert len(watched(page)) == 1
+    assert page.locator(PLOT["live-loss"]).bounding_box() == box
+    runs.last.click()
+    reaches(page, "queued")
+    runs.first.click()
+    reaches(page, "training")
+    press(page, "Stop")
+    reaches(page, "training")  # the other one, whose turn has come
+    expect(runs).to_have_count(1)
+    expect(page.locator(".st-key-pace").get_by_text("20 steps/s", exact=True).first).to_be_visible()
+    page.reload()
+    reaches(page, "training")
+    expect(page.locator(".st-key-pace").get_by_text("20 steps/s", exact=True).first).to_be_visible()
+    press(page, "Stop")
+    reaches(page, "stopped")
+
+
+def test_a_changed_recipe_keeps_its_name_after_a_refresh(page: Page, server: str):
+    open_train(page, server)
+    choose_recipe(page, "two-moons", 7)
+    choose(page, "Activation", "ReLU")
+    choose(page, "Optimizer", "SGD")
+    page.wait_for_url(re.compile(r"optimizer=sgd"))
+    page.reload()
+    drawn(page, "live-loss")
+    expect(page.get_by_role("combobox", name="Recipe", exact=True)).to_have_value("two-moons")
+    page.get_by_role("button", name="Reset").click()
+    expect(page.get_by_role("combobox", name="Optimizer", exact=True)).to_have_value("Adam")
+    expect(epochs(page)).to_have_value("50")
+
+
+def test_a_tab_whose_run_ends_goes_over_to_a_run_of_pictures_without_a_word_of_trouble(page: Page, server: str):
+    train(page, server, recipe="two-moons", pace="20 steps/s")
+    expect(page.locator(".st-key-boundary .main-svg").first).to_be_visible()
+    other = page.context.new_page()
+    visit(other, server)
+    drawn(other, "live-loss")
+    choose_recipe(other, "simplenet", ENDLESS)
+    press(other, "Queue")
+    expect(other.locator(".st-key-under-way").get_by_role("radio")).to_have_count(2)
+    page.evaluate(WATCH, "() => document.querySelectorAll('[data-testid=stException]').length")
+    press(other, "Stop")
+    expect(page.locator(".st-key-boundary")).to_have_count(0)
+    reaches(page, f"of {63 * ENDLESS}")
+    assert watched(page) == [0]
+    press(page, "Stop")
+    reaches(page, "stopped")
