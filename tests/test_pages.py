@@ -603,6 +603,19 @@ def test_a_changed_recipe_is_named_after_the_one_that_it_comes_nearest_to():
     assert session.jobs()[0].name == f"two-moons{session.CHANGED}"
 
 
+def test_a_recipe_that_came_far_keeps_its_name_in_every_tab():
+    at = choose(choose(choose(opened(), "Recipe", "two-moons"), "Activation", "relu"), "Optimizer", "sgd")
+    assert at.query_params["recipe"] == "two-moons"
+    again = well(opened(address=dict(at.query_params)))  # a refresh, or a link
+    assert find(again.selectbox, "Recipe").value == "two-moons"
+    assert again.query_params == at.query_params
+    press(again, ":material/undo: Reset")
+    assert again.query_params == link_to("two-moons")
+    press(at, "Step")
+    assert session.jobs()[0].name == f"two-moons{session.CHANGED}"
+    assert find(opened().selectbox, "Recipe").value == "two-moons"  # by the name of the run that is there
+
+
 def test_a_link_says_what_cannot_be_had_until_something_changes():
     at = well(opened(address={"data": "moons", "epochs": "0", "model": "<b>mpl</b>", "seed": "7"}))
     for words in ("This link asks for", "the nearest is 1", "it takes one of linear, mlp"):

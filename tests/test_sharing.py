@@ -6,7 +6,7 @@ from dlcore.activations import Activation
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
 from dlcore.settings import SettingsError, choices, family_of
-from dlcore.sharing import LONGEST, from_query, is_setting, nearest_named, to_query
+from dlcore.sharing import LONGEST, from_link, from_query, is_setting, nearest_named, to_link, to_query
 
 # Where each family stands in a recipe; an activation stands in a model.
 FAMILIES = {name: family_of(field) for name, field in Recipe.model_fields.items() if family_of(field)}
@@ -158,7 +158,52 @@ def test_a_recipe_is_nearest_to_itself_also_when_little_changed(name):
 
 @pytest.mark.parametrize(
     ("name", "ours"),
-    [("epochs", True), ("optimizer.lr", True), ("model.bogus", True), ("embed", False), ("lr", False), ("", False)],
+    [
+        ("epochs", True),
+        ("optimizer.lr", True),
+        ("recipe", True),
+        ("model.bogus", True),
+        ("embed", False),
+        ("lr", False),
+        ("", False),
+    ],
 )
 def test_only_names_of_settings_are_the_recipes_own(name, ours):
     assert is_setting(name) == ours
+
+
+FAR = change(RECIPES["two-moons"].recipe, {"model.activation": "relu", "optimizer": "sgd"}).model_dump(mode="json")
+
+
+def test_a_link_tells_the_named_recipe_where_another_one_is_nearer():
+    assert nearest_named(FAR) != "two-moons"
+    link = to_link("two-moons", FAR)
+    assert link == {"recipe": "two-moons"} | to_query(FAR)
+    assert from_link(link) == ("two-moons", FAR, [])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_link_says_no_more_than_it_must(name):
+    values = RECIPES[name].recipe.model_dump(mode="json")
+    assert to_link(name, values) == to_query(values)
+    assert from_link(to_query(values)) == (name, values, [])  # as links were before they had names
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_name_alone_is_a_link_to_that_recipe(name):
+    recipe = RECIPES[name].recipe
+    assert from_link({"recipe": name}) == (name, recipe.model_dump(mode="json"), [])
+    assert from_link({"recipe": name, "epochs": "7"})[1] == {**recipe.model_dump(mode="json"), "epochs": 7}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("two-mons", "did you mean two-moons?"), ("", "''"), ("\ud800", "it takes one of"), ("x" * 999, "...")],
+)
+def test_a_name_that_is_none_is_told_and_the_rest_is_taken(name, words):
+    found, values, (problem,) = from_link({"recipe": name} | to_query(FAR))
+    assert (found, values) == (nearest_named(FAR), FAR)
+    assert problem.setting == "recipe"
+    assert problem.text.startswith("recipe is '")
+    assert words in problem.text
+    assert len(problem.text) < 300
