@@ -134,9 +134,12 @@ class History:
 
     def frozen(self) -> "History":
         """As it is now; what is measured later is not in it. Whoever trains it may go on meanwhile."""
-        found = copy.copy(self)  # with the best epoch first: it is never later than the epochs are
-        found.columns = {name: column.frozen() for name, column in self.columns.items()}
-        found.epochs = Epochs(found.columns)
+        found = copy.copy(self)
+        while True:  # once, but in the moment in which a best epoch is known that is not in the columns yet
+            found.columns = {name: column.frozen() for name, column in self.columns.items()}
+            found.epochs, found.best = Epochs(found.columns), self.best
+            if not found.best or found.best.epoch <= len(found.epochs):
+                break
         found._losses = self.step_losses.frozen()  # and its steps last: they are never fewer than the epochs say
         found.steps, found._pending, found._lock = len(found._losses), [], threading.Lock()
         return found
