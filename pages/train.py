@@ -304,6 +304,9 @@ try:
 except SettingsError as error:
     recipe = None
     panels.problem_list(error.problems)
+else:
+    for warning in recipe.warnings():
+        st.warning(panels.escape(warning.text), icon=":material/memory:")
 active = any(job.active for job in runs_here())
 st.fragment(live)(recipe, chosen)
 if run and store():

@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import dlcore.fit
+from dlcore import memory
 from dlcore.activations import Activation
 from dlcore.augmentation import Augmentation
 from dlcore.jobs import Job
@@ -804,3 +805,11 @@ def test_the_reference_lists_the_settings_of_a_run():
     meanings = {meaning for table in at.table for meaning in table.value.get("meaning", [])}
     for owner in (Recipe, Augmentation):
         assert {field.description for field in owner.model_fields.values()} <= meanings
+
+
+def test_a_run_that_would_take_much_of_the_memory_is_warned_of_and_can_start(monkeypatch):
+    assert not opened().warning
+    monkeypatch.setattr(memory, "LARGE", 1e-9)
+    at = opened()
+    assert "GB" in told(at)
+    assert "Start" in enabled(at)
