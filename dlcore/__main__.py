@@ -161,6 +161,7 @@ def branch(options: argparse.Namespace) -> int:
 def _watch(begin: Callable[[Conductor], Job], inputs: torch.Tensor, as_json: bool, store: Store | None = None) -> int:
     """Begin a job, which waits so that nothing of it is missed, and tell how it goes, until it is over and saved."""
     store = _writable(store or Store())
+    known = store.problem
     with contextlib.closing(store), contextlib.closing(Conductor(store=store)) as conductor:
         job = begin(conductor)
         with _stopping(job):
@@ -177,6 +178,8 @@ def _watch(begin: Callable[[Conductor], Job], inputs: torch.Tensor, as_json: boo
         _print_end(end)
     if job.failure:
         print(job.failure.traceback + job.failure.text, file=sys.stderr)
+    if store.problem != known:
+        print(store.problem, file=sys.stderr)
     if job.trouble:
         print(f"The end of run {job.id} is not saved: {job.trouble}", file=sys.stderr)
         return 1

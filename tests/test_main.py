@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -802,6 +803,24 @@ def test_a_disk_that_fills_up_is_told_and_training_goes_on(run, runs, monkeypatc
     _, *epochs, end = parsed(out)
     assert (status, len(epochs), end["status"]) == (0, 30, "finished")
     assert err.splitlines() == ["Waiting: The disk is full; make room there.", "Going on."]
+
+
+def test_a_folder_that_is_removed_while_a_run_trains_is_told_and_the_run_is_there(run, runs, tell, monkeypatch):
+    save, calls = Store.save, []
+
+    def removed_once(self, record, found=()):
+        calls.append(record.status)
+        if len(calls) == 3:
+            shutil.rmtree(runs.root)
+        save(self, record, found)
+
+    monkeypatch.setattr(Store, "save", removed_once)
+    status, out, err = run("train", *MOONS, "--set", "epochs=300", "--json")
+    assert (status, len(parsed(out))) == (0, 302)
+    (told,) = err.splitlines()
+    assert "dlcore.db was removed while it was in use; a new one has begun, and what is under way here (run 1)" in told
+    assert [(row["id"], row["status"], row["epoch"]) for row in tell("runs")] == [("1", "finished", 300)]
+    assert len(tell("show", "1")[0]["history"]) == 300
 
 
 def test_an_end_that_cannot_be_saved_is_told(run, runs, monkeypatch):

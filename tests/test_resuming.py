@@ -43,6 +43,7 @@ from tests.running import (
     take,
 )
 from tests.test_datasets import write_cifar
+from tests.test_stopping import DIVERGING
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("quick_saving")
@@ -479,3 +480,18 @@ def test_runs_that_differ_are_told_apart(tmp_path):
     results = [Result(tmp_path, job.number, {}, 0, 0, 0) for job in started]
     assert difference(results[0], results[1]) == ""
     assert difference(results[0], results[2]) == "losses, epochs, model, optimizer, random"
+
+
+def test_a_run_whose_weights_became_no_numbers_goes_on_from_where_they_were_some(tmp_path):
+    """It was told not to mind; from weights that are none, nothing can be learned."""
+    recipe = changed(DIVERGING, epochs=60, stop=Stopping(not_a_number=False))
+    expected = alone(recipe)
+    with opened(tmp_path) as conductor:
+        take(conductor.submit("wild", recipe, paused=True), 50)
+    with opened(tmp_path) as conductor:
+        job = conductor.resume(1)
+        assert len(job.notices) >= 2
+        assert all("was passed over: it holds weights that are no numbers" in text for text in job.notices)
+        assert 0 < job.history.steps < 50
+        finish(job)
+        assert fingerprint(job) == expected
