@@ -143,7 +143,7 @@ def network(recipe: Recipe, checkpoint: Checkpoint) -> Run:
 
 def write(checkpoint: Checkpoint, file: Path) -> None:
     """Write so that the file is whole or not there, whatever happens meanwhile. Raises OSError."""
-    with _whole(file) as partial:
+    with whole(file) as partial:
         try:
             torch.save(vars(checkpoint), partial)
         except RuntimeError as error:  # torch's writer hides the OSError
@@ -154,12 +154,12 @@ def write(checkpoint: Checkpoint, file: Path) -> None:
 
 def copy(stream: BinaryIO, file: Path) -> None:
     """Write what a stream holds, in the same way."""
-    with _whole(file) as partial, partial.open("wb") as copied:
+    with whole(file) as partial, partial.open("wb") as copied:
         shutil.copyfileobj(stream, copied)
 
 
 @contextlib.contextmanager
-def _whole(file: Path) -> Iterator[Path]:
+def whole(file: Path) -> Iterator[Path]:
     """A place to write to; what was written there then takes the file's."""
     partial = file.with_suffix(".partial")
     try:

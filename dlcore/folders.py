@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dlcore.checkpoints import Checkpoint
+from dlcore.checkpoints import Checkpoint, whole
 from dlcore.history import MEASURES, Change, Epoch, History
 from dlcore.recipe import STEERABLE, Recipe, repeat
 from dlcore.records import PACE, Branch, Record, Stored, checked_name
@@ -56,11 +56,11 @@ def write(record: Record, folder: Path) -> None:
         "recipe": record.first_recipe.model_dump(mode="json"),
     }
     text = json.dumps(values, indent=2) + "\n"
-    file, partial = folder / NAME, folder / f"{NAME}.partial"
+    file = folder / NAME
     if file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text:
         return
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+    with whole(file) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def read(folder: Path) -> Stored:

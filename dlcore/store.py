@@ -52,7 +52,7 @@ GRACE = 24 * 3600  # seconds that a deleted run can be brought back
 FORMAT = 1  # of a run's row; a newer one is left alone
 OVERDUE = "overdue"  # the setting that keeps since when deleted runs were found to be removed for good
 NOWHERE = (0, 0, True)  # no file that is open
-IMPORT = "`python -m dlcore runs` tells which of them can be entered again."
+IMPORT = "The Runs page offers to enter them again; on the command line, `runs` tells of them."
 
 # The n-th script makes version n of n - 1; a store of any version is brought to the last one when it is opened.
 SCHEMA = (
@@ -172,9 +172,9 @@ class Store:
         self._opened = 0  # how many databases were
         with self._lock, self._reading, self._told():
             self._open_latest()
-        self.problem = f"{self.problem} {self._what_is_lost()}".strip()
         if self.writable:
             try:
+                self.problem = f"{self.problem} {self._what_is_lost()}".strip()
                 self.purge()
             except StoreError as error:  # whoever starts later will do it
                 self.problem = self.problem or str(error)
@@ -711,7 +711,8 @@ class Store:
         """A sentence on runs whose checkpoints are of later epochs than the database knows, since these are always
         written after it: as when the file beside it is gone which holds what was written last.
         """
-        kept = {number: self.checkpoints(number) for number in self._folders()}
+        with self._told():
+            kept = {number: self.checkpoints(number) for number in self._folders()}
         rows = self._do(lambda db: db.execute("SELECT number, last_epoch FROM runs WHERE deleted IS NULL").fetchall())
         known = {row["number"]: row["last_epoch"] for row in rows}
         behind = sorted(number for number in known if kept.get(number) and kept[number][0].epoch > known[number])
