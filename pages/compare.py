@@ -105,6 +105,8 @@ def standings(jobs: list[Record], beside: list[Record]) -> None:
         st.info("It was stopped while learning rates were tried, so there was no race.", icon=":material/flag:")
     elif not trying() and not any(job.active for job in jobs):
         st.success(panels.escape(races.verdict(jobs)), icon=":material/flag:")
+    else:
+        st.empty()  # the table keeps its place
     dash = dict(zip([*jobs, *beside], dashes([*jobs, *beside]), strict=True))
     rows = [row(str(place), html.escape(job.name), job, dash[job]) for place, job in enumerate(races.ranking(jobs), 1)]
     rows += [row("–", f"{html.escape(run.name)} · run&nbsp;{run.number}", run, dash[run]) for run in beside]

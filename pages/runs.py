@@ -8,9 +8,9 @@ from dlcore.records import ACTIVE, Record
 from pages.parts import panels
 from pages.parts.charts import overlay_figure
 from pages.parts.facts import difference, table
-from pages.parts.frame import ensure_frame
+from pages.parts.frame import ensure_frame, part
 from pages.parts.run_detail import charts, follow, one_run
-from pages.parts.runs_table import TICK, overview
+from pages.parts.runs_table import TICK, deleted, overview
 from pages.parts.session import (
     follow_selection,
     keep,
@@ -31,44 +31,51 @@ def page() -> None:
     follow_selection(arrived=widget("runs/list") is None)
     unknown_folders()
     rows = store().rows()
-    if not rows:
+    if rows:
+        active = any(row["status"] in ACTIVE for row in rows)
+        tick = max(TICK, len(rows) / 1000)  # what thousands of rows cost, training would feel
+        st.fragment(overview, run_every=tick if active else None)([rows], active)
+    else:
         empty()
-    active = any(row["status"] in ACTIVE for row in rows)
-    tick = max(TICK, len(rows) / 1000)  # what thousands of rows cost, training would feel
-    st.fragment(overview, run_every=tick if active else None)([rows], active)
     show_selection()
     known = {str(row["number"]): row["number"] for row in rows}
     selected = selected_runs() or list(known)[:1]  # the newest
-    for id in selected:
-        if id not in known:
-            st.warning(panels.escape(unknown(id)), icon=":material/search_off:")
+    with part(any(id not in known for id in selected)):
+        for id in selected:
+            if id not in known:
+                st.warning(panels.escape(unknown(id)), icon=":material/search_off:")
     numbers = [known[id] for id in selected if id in known]
     with st.container(key="run-detail", gap="small"):
         undo()
-        if len(numbers) == 1:
-            one_run(numbers[0], rows)
-        elif numbers:
-            several(numbers)
+        with part(bool(numbers)):
+            if len(numbers) == 1:
+                one_run(numbers[0], rows)
+            elif numbers:
+                several(numbers)
 
 
 def empty() -> None:
-    st.subheader("No run is kept yet")
-    st.write("Whatever trains is kept from its first epoch on, and is found here: also what the command line trains.")
-    st.page_link("pages/train.py", label="Train a first one", icon=":material/play_circle:")
+    with st.container():
+        st.subheader("No run is kept yet")
+        st.write(
+            "Whatever trains is kept from its first epoch on, and is found here: also what the command line trains."
+        )
+        st.page_link("pages/train.py", label="Train a first one", icon=":material/play_circle:")
+        with panels.told():
+            deleted()
 
 
 def undo() -> None:
     """What was just deleted, and the way back."""
     number, name = remember("runs/deleted", None) or (0, "")
-    if not number:
-        return
-    with panels.told(), st.container(horizontal=True, vertical_alignment="center", key="undo"):
-        st.markdown(f"Deleted {panels.escape(name)} (run {number}).")
-        if st.button("Undo", icon=":material/undo:"):
-            store().bring_back(number)
-            keep("runs/deleted", None)
-            select_runs([str(number)])
-            st.rerun()
+    with panels.told(), part(bool(number), horizontal=True, vertical_alignment="center", key="undo"):
+        if number:
+            st.markdown(f"Deleted {panels.escape(name)} (run {number}).")
+            if st.button("Undo", icon=":material/undo:"):
+                store().bring_back(number)
+                keep("runs/deleted", None)
+                select_runs([str(number)])
+                st.rerun()
 
 
 def unknown(id: str) -> str:
@@ -94,9 +101,12 @@ def several(numbers: list[int]) -> None:
         )
 
     def curves(runs: Sequence[Record]) -> None:
+        for _ in ("state", "failure"):  # which one run alone has there
+            st.empty()
         charts(runs, overlay_figure(runs, "loss", over), overlay_figure(runs, "accuracy", over), "overlay")
 
-    follow(numbers, curves, panels.state_of(runs))
+    with st.container():
+        follow(numbers, curves, panels.state_of(runs))
     rows = difference([run.recipe for run in runs])
     if rows:
         st.html(table(["setting", *(f"{run.name} · run {run.number}" for run in runs)], rows))

@@ -103,6 +103,25 @@ def test_without_runs_the_page_says_what_to_do():
     assert "No run is kept yet" in at.subheader[0].value
     assert [link.proto.label for link in at.get("page_link")] == ["Train a first one"]
     assert not told(at)
+    assert not at.text_input
+    assert not at.multiselect
+    assert not at.dataframe
+    assert not at.expander
+
+
+def test_when_the_only_run_is_deleted_it_can_be_brought_back_by_either_way(elsewhere):
+    number = trained(elsewhere).number
+    for label in ("Undo", f"Bring back run {number}"):
+        at = shown(number)
+        elsewhere.store.delete(number)
+        at.session_state["kept/runs/deleted"] = (number, "moons")
+        at.session_state["kept/runs/selected"] = []
+        well(at.run())
+        assert "No run is kept yet" in at.subheader[0].value
+        assert not at.dataframe
+        press(at, label)
+        assert ids(at) == [number]
+        assert "moons" in title(at)
 
 
 def test_runs_are_listed_newest_first_with_what_they_measured(root):
@@ -600,6 +619,7 @@ def order() -> list[int]:
 
 
 def test_how_many_train_at_once_is_kept_for_the_next_start(root):
+    entered(root)
     at = shown()
     assert find(at.number_input, "At once").value == session.AT_ONCE
     fill(at, at.number_input, "At once", 5)

@@ -1,6 +1,8 @@
-"""The frame: the list of pages, and how each page makes sure that it stands in it."""
+"""The frame: the list of pages, how each page makes sure that it stands in it, and how its parts keep their places."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -48,3 +50,13 @@ def ensure_frame() -> None:
     if not remember("framed", False):
         frame()
         st.rerun()
+
+
+def part(there: bool, **how: Any) -> AbstractContextManager:
+    """A container for what is not always there, which takes up one place among the others in any case.
+
+    Streamlit tells elements apart by their places, and removes those of the run before once the page is whole. But when
+    something is asked for just then, the browser never hears that: so what is gone has to be overwritten, and nothing
+    may move up.
+    """
+    return st.container(**how) if there else st.empty()

@@ -14,6 +14,7 @@ from pages.parts import panels
 from pages.parts.charts import accuracy_figure, change_text, colour, loss_figure, short_name
 from pages.parts.download import download_button
 from pages.parts.facts import csv, facts, size, table
+from pages.parts.frame import part
 from pages.parts.live_chart import live_chart
 from pages.parts.runs_table import attempt
 from pages.parts.session import (
@@ -47,7 +48,8 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
         family(run, rows)
     with buttons:
         actions(run)
-    follow([number], curves, shown)
+    with st.container():
+        follow([number], curves, shown)
     settings, describing = st.columns([2, 1], gap="large")
     with settings:
         st.html(facts(run.recipe))
@@ -67,9 +69,11 @@ def follow(numbers: list[int], draw: Callable[[list[Record]], None], shown: pane
 
 
 def curves(runs: list[Record]) -> None:
-    panels.status(runs)
-    if runs[0].failure:
-        panels.failure(runs[0])
+    with st.container():
+        panels.status(runs)
+    with part(bool(runs[0].failure)):
+        if runs[0].failure:
+            panels.failure(runs[0])
     charts(runs, loss_figure(runs), accuracy_figure(runs), "run")
 
 
@@ -77,8 +81,10 @@ def charts(runs: Sequence[Record], loss: dict, accuracy: dict, key: str) -> None
     """Both figures side by side; numbers have no accuracy, so that the loss alone has all the room."""
     height = HEIGHT if len(runs) <= 4 else HEIGHT + 80  # for a longer legend
     if not any(run.recipe.data.classes for run in runs):
-        with st.container(key=f"{key}-loss"):
-            live_chart(loss, key=f"{key}-loss-chart", height=height)
+        with st.container():
+            with st.container(key=f"{key}-loss"):
+                live_chart(loss, key=f"{key}-loss-chart", height=height)
+            st.empty()  # where others have their accuracy
         return
     left, right = st.columns(2)
     with left.container(key=f"{key}-loss"):
@@ -90,10 +96,9 @@ def charts(runs: Sequence[Record], loss: dict, accuracy: dict, key: str) -> None
 def family(run: Record, rows: Sequence[dict]) -> None:
     """The run that this one left, and those that left it."""
     children = [row for row in rows if row["parent"] == run.number]
-    if not (run.branch or children):
-        return
     names = {row["number"]: row["name"] for row in rows}
-    with st.container(horizontal=True, vertical_alignment="center", gap="xxsmall", key="family"):
+    look = {"horizontal": True, "vertical_alignment": "center", "gap": "xxsmall", "key": "family"}
+    with part(bool(run.branch or children), **look):
         if run.branch and run.branch.parent in names:
             st.markdown("A branch of")
             link(run.branch.parent, names[run.branch.parent])
@@ -140,6 +145,8 @@ def resume(run: Record) -> None:
             wanted |= RULES_OFF
             help += " The rules that end it early are turned off."
         changes = {path: value for path, value in wanted.items() if value != value_at(run.recipe, path)}
+    else:
+        st.empty()
     if st.button("Resume", disabled=run.active or not store().writable, help=help):
         keep("train/shown", conductor().resume(run.number, changes).number)
         st.switch_page("pages/train.py")
@@ -191,8 +198,10 @@ def describe(run: Stored, known_tags: Sequence[str]) -> None:
 
     def refused(what: str) -> None:
         number, where, sentence = remember("run/refused", (0, "", ""))
-        if sentence and (number, where) == (run.number, what):
-            st.error(panels.escape(sentence), icon=":material/error:")
+        told = sentence if (number, where) == (run.number, what) else ""
+        with part(bool(told)):
+            if told:
+                st.error(panels.escape(told), icon=":material/error:")
 
     st.text_input("Name", run.name, key=f"{key}/name", on_change=save("name", checked_name), disabled=fixed)
     refused("name")
@@ -229,9 +238,10 @@ def changed(run: Record) -> None:
     """What was changed on its way."""
     start = run.branch.step if run.branch else 0
     made = [change for change in run.history.changes if change.step >= start]
-    if made:
-        st.caption("Changed on its way")
-        st.html(table(("after step", "change"), [(f"{one.step:,}", change_text(run.recipe, one)) for one in made]))
+    with part(bool(made)):
+        if made:
+            st.caption("Changed on its way")
+            st.html(table(("after step", "change"), [(f"{one.step:,}", change_text(run.recipe, one)) for one in made]))
 
 
 def ran_on(run: Record, about: Stored) -> str:

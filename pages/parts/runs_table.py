@@ -15,6 +15,7 @@ from dlcore.jobs import Job
 from dlcore.records import ACTIVE
 from dlcore.store import StoreError
 from pages.parts.facts import size
+from pages.parts.frame import part
 from pages.parts.panels import escape, told
 from pages.parts.session import (
     MOST_SELECTED,
@@ -54,14 +55,16 @@ def overview(at_first: list[list[dict]], active: bool) -> None:
         rows = at_first.pop() if at_first else store().rows()
         shown = search(rows)
         listing(rows, shown)
-        if problem := remember("runs/problem", ""):
-            st.error(escape(problem), icon=":material/error:")
+        problem = remember("runs/problem", "")
+        with part(bool(problem)):
+            if problem:
+                st.error(escape(problem), icon=":material/error:")
         left, right = st.columns(2)
         with left:
             queue()
         with right:
             deleted()
-        if any(row["status"] in ACTIVE for row in rows) != active:
+        if not rows or any(row["status"] in ACTIVE for row in rows) != active:
             st.rerun()
 
 

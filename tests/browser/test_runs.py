@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.browser.conftest import SUSPICIOUS
 from tests.browser.helpers import button, press, reaches, settled, visit
@@ -249,6 +250,50 @@ def test_a_deleted_run_can_be_brought_back(page: Page, url: str):
     press(page, "Bring back run 2")
     shows(page, "wide")
     expect(button(page, "Undo")).to_have_count(0)
+
+
+def test_one_run_is_shown_though_the_browser_never_hears_that_the_page_is_whole(page: Page, url: str):
+    """Streamlit does not say so when something is asked for just then, such as by a table; and the browser, which then
+    would remove what is left of the page before, does not.
+    """
+    lost = []
+
+    def pass_on(browser: WebSocketRoute) -> None:
+        server = browser.connect_to_server()
+
+        def from_server(message: bytes) -> None:
+            ended = ForwardMsg.FromString(message).WhichOneof("type") == "script_finished"
+            if lost and ended:
+                lost.append(message)
+            else:
+                browser.send(message)
+
+        server.on_message(from_server)
+
+    page.route_web_socket(re.compile("/_stcore/stream"), pass_on)
+    open_runs(page, url, "?run=2")
+    press(page, "Delete")
+    page.get_by_role("dialog").get_by_role("button", name="Delete it", exact=True).click()
+    expect(detail(page)).to_contain_text("Deleted wide (run 2).")
+    settled(page)
+    lost.append(b"from here on")
+    press(page, "Undo")
+    shows(page, "wide")
+    expect(detail(page).get_by_role("textbox", name="Name", exact=True)).to_have_value("wide")  # there is but one
+    expect(detail(page).locator(".facts")).to_have_count(1)
+    expect(button(page, "Undo")).to_have_count(0)
+    expect(detail(page).locator(".stProgress")).to_have_count(1)
+    click(page, "slow", BOX)
+    expect(detail(page)).to_contain_text("2 runs over the")
+    expect(page.locator(".st-key-overlay-loss")).to_have_count(1)
+    for gone in (".facts", ".st-key-run-loss", ".stProgress", "h3"):
+        expect(detail(page).locator(gone)).to_have_count(0)
+    click(page, "short", NAME)
+    shows(page, "short")
+    expect(detail(page).locator(".facts")).to_have_count(1)
+    for gone in (".st-key-overlay-loss", "table"):
+        expect(detail(page).locator(gone)).to_have_count(0)
+    assert len(lost) > 1
 
 
 def test_a_run_gets_a_name_and_tags(page: Page, url: str):
