@@ -337,7 +337,8 @@ class Job(Record):
                     self._steps_due -= 1
                     self._evaluating = last
             if self.pace:
-                self._next_step = max(self._next_step + 1 / self.pace, time.monotonic())
+                now = time.monotonic()
+                self._next_step = max((self._next_step or now) + 1 / self.pace, now)
         elif isinstance(event, EpochEnd):
             self._place = Place(event.epoch)
             self._record(event)

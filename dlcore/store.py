@@ -342,6 +342,8 @@ class Store:
         """
         values = _columns(record)  # the status first: what follows is at least as new
         history, number = record.history, record.number
+        # A run that is over has its last checkpoint, whenever this is broken off.
+        last = {name: values.pop(name) for name in ("status", "reason", "failure")} if found else {}
         again = self._hold_again(number)
         with self._told():
             where = self._where(number)
@@ -375,7 +377,7 @@ class Store:
         if found or again:
             with self._told():  # takes its time, so nobody is locked out
                 size = self._save_checkpoints(record, found) if found else self._save_latest_again(number)
-            self._do(lambda db: _update(db, number, {"size": size}), write=True)
+            self._do(lambda db: _update(db, number, {"size": size, **last}), write=True)
         with self._lock:
             if number in self._locks:
                 if self._where(number) != where:

@@ -458,6 +458,25 @@ def test_others_can_use_the_store_while_a_checkpoint_is_written(runs, monkeypatc
     assert runs.open(number).size > 0
 
 
+def test_a_run_is_not_said_to_be_over_before_its_last_checkpoint_is_there(runs, monkeypatch):
+    """Or a process that is killed between the two leaves a finished run behind that lacks its end."""
+    run, seen = record(status="training", history=history(2)), []
+    run.number = runs.create(run)
+    runs.hold(run.number)
+    runs.save(run)
+    write = checkpoints.write
+
+    def watched(found, file):
+        seen.append(runs.rows()[0]["status"])
+        write(found, file)
+
+    monkeypatch.setattr(checkpoints, "write", watched)
+    run.status, run.reason = "finished", "its time was over"
+    runs.save(run, [checkpoint(2)])
+    assert seen == ["training"]
+    assert (runs.open(run.number).status, runs.open(run.number).reason) == ("finished", "its time was over")
+
+
 # Who writes
 
 
