@@ -16,7 +16,7 @@ from pages.parts.choosing import choose_runs, known, offered
 from pages.parts.contestants import choose_contestants
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.facts import difference, table
-from pages.parts.frame import ensure_frame
+from pages.parts.frame import ensure_frame, part
 from pages.parts.live_chart import live_chart
 from pages.parts.session import conductor, draft, latest_race
 
@@ -126,31 +126,36 @@ def about(field: list[tuple[str, Recipe]], tried: list[str], jobs: list[Record])
     """In what the contestants differ, of the race that is there and of the one to come, if that is another; and how
     those came by their learning rates that looked for them.
     """
-    tuning, coming = races.tuning(conductor()), dict(field)
-    if tuning and tuning.problem:
-        st.error(panels.escape(tuning.problem), icon=":material/error:")
+    tuning = races.tuning(conductor())
+    problem = tuning.problem if tuning else ""
+    with part(bool(problem)):
+        if problem:
+            st.error(panels.escape(problem), icon=":material/error:")
     if trying():
-        still = [name for name in tuning.names if name not in tuning.tries]
-        differences("In what they differ", tuning.field, still)
-        return
-    there = {job.name: job.first_recipe for job in jobs}
-    if there:
-        differences("In what they differ", there, [])
-    if notes := {job.name: note for job in jobs if (note := note_of(job))}:
-        st.caption("How they came by their learning rates")
-        st.markdown("\n".join(f"- {panels.escape(f'{name}: {note}')}" for name, note in notes.items()))
+        there, still = tuning.field, [name for name in tuning.names if name not in tuning.tries]
+    else:
+        there, still = {job.name: job.first_recipe for job in jobs}, []
+    differences("In what they differ", there, still)
+    notes = {job.name: note for job in jobs if (note := note_of(job))}
+    with part(bool(notes)):
+        if notes:
+            st.caption("How they came by their learning rates")
+            st.markdown("\n".join(f"- {panels.escape(f'{name}: {note}')}" for name, note in notes.items()))
     rates = {name: recipe.optimizer.lr for name, recipe in there.items() if name in tried}
     same = there == {name: change(one, {"optimizer.lr": rates.get(name, one.optimizer.lr)}) for name, one in field}
-    if coming and not same and not any(job.active for job in jobs):
-        differences("In what those of the next race differ" if there else "In what they differ", coming, tried)
+    startable = not same and not trying() and not any(job.active for job in jobs)
+    title = "In what those of the next race differ" if there else "In what they differ"
+    differences(title, dict(field) if startable else {}, tried)
 
 
 def differences(title: str, recipes: dict[str, Recipe], tried: list[str]) -> None:
     """A table of the settings that contestants have not in common, and of their learning rates in any case."""
-    rates = [tries(recipe) if name in tried else f"{recipe.optimizer.lr:g}" for name, recipe in recipes.items()]
-    others = [row for row in difference(list(recipes.values())) if row[0] != "Optimizer: learning rate"]
-    st.caption(title)
-    st.html(table(["setting", *recipes], [["Learning rate", *rates], *others]))
+    with part(bool(recipes)):
+        if recipes:
+            rates = [tries(recipe) if name in tried else f"{recipe.optimizer.lr:g}" for name, recipe in recipes.items()]
+            others = [row for row in difference(list(recipes.values())) if row[0] != "Optimizer: learning rate"]
+            st.caption(title)
+            st.html(table(["setting", *recipes], [["Learning rate", *rates], *others]))
 
 
 def tries(recipe: Recipe) -> str:
@@ -203,9 +208,8 @@ def page() -> None:
     with st.sidebar:
         choose_named(chosen)
         contestants = st.container()
-        with (
-            st.container()
-        ):  # there from the start, so that what follows stays as it is when the first run can be chosen
+        # There from the start, so that what follows stays as it is when the first run can be chosen.
+        with st.container():
             beside = choose_beside(jobs)
         with st.expander("What they share"):
             edit_recipe(chosen)

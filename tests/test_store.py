@@ -165,6 +165,20 @@ def test_names_notes_and_tags_of_any_letters_survive(runs, name):
     assert sorted(path.name for path in runs.root.parent.iterdir()) == ["runs"]
 
 
+def test_a_race_has_all_its_runs_that_are_not_deleted(runs):
+    assert runs.race() == runs.race(1) == []
+    entered(runs, record("alone"), *(record(name, race=2) for name in "abc"), record("later"))
+    entered(runs, record("d", race=6), record("between"), record("e", race=6))
+    assert runs.race() == runs.race(6) == [6, 8]
+    assert runs.race(2) == [2, 3, 4]
+    assert runs.race(1) == runs.race(3) == []
+    runs.delete(3)
+    assert runs.race(2) == [2, 4]
+    runs.delete(6)
+    runs.delete(8)
+    assert runs.race() == [2, 4]
+
+
 def test_rows_are_newest_first_and_numbers_oldest_first(runs):
     entered(runs, *[record(str(count), status="finished") for count in range(5)])
     assert [one["name"] for one in runs.rows()] == ["4", "3", "2", "1", "0"]
