@@ -263,7 +263,7 @@ def test_a_race_at_given_rates_names_them_wherever_it_is_shown(charts, how):
 
 def test_the_best_of_three_are_tried_first_and_told_and_kept(root, charts):
     at = race(opened("compare"), "best", epochs=10)
-    names = [job.name for job in session.jobs()]
+    names = [row["name"] for row in reversed(session.store().rows())]
     assert names == [*(f"Adam, rate {rate}" for rate in ("0.0001", "0.001", "0.01")),
                      *(f"SGD, rate {rate}" for rate in ("0.001", "0.01", "0.1")), "Adam", "SGD"]  # fmt: skip
     tuning = races.tuning(session.conductor())
