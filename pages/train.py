@@ -151,24 +151,24 @@ def look(job: Job | None, chosen: Draft) -> bool:
         live_chart(loss_figure([run] if run else []), key="loss", height=340)
     with right.container(key="live-accuracy"):
         if numbers:
-            boundary(seen)  # numbers have no accuracy, but a curve that can be seen
+            boundary(seen, 340)  # numbers have no accuracy, but a curve that can be seen
         else:
             live_chart(accuracy_figure([run] if run else []), key="accuracy", height=340)
     place = st.container()
     if run and not numbers and visible(run.recipe):
         left, place = st.columns(2)
         with left:
-            boundary(seen)
+            boundary(seen, HEIGHT)
     with place:
         details(run)
     return bool(seen and seen.told)
 
 
-def boundary(seen: Seen) -> None:
+def boundary(seen: Seen, height: int) -> None:
     """What the network makes of data that can be seen whole."""
     with st.container(key="boundary"):
         if seen.fit:
-            live_chart(fit_figure(seen.run, seen.fit), key="fit", height=340)
+            live_chart(fit_figure(seen.run, seen.fit), key="fit", height=height)
         told = seen.told or ("" if seen.fit else "Once training starts: what the network makes of the data.")
         if told:
             st.caption(panels.escape(told))

@@ -457,14 +457,15 @@ def test_a_changed_recipe_keeps_its_name_after_a_refresh(page: Page, server: str
     page.reload()
     drawn(page, "live-loss")
     expect(page.get_by_role("combobox", name="Recipe", exact=True)).to_have_value("two-moons")
-    page.get_by_role("button", name="Reset").click()
+    page.get_by_role("button", name="undo icon Reset").click()
     expect(page.get_by_role("combobox", name="Optimizer", exact=True)).to_have_value("Adam")
     expect(epochs(page)).to_have_value("50")
 
 
 def test_a_tab_whose_run_ends_goes_over_to_a_run_of_pictures_without_a_word_of_trouble(page: Page, server: str):
     train(page, server, recipe="two-moons", pace="20 steps/s")
-    expect(page.locator(".st-key-boundary .main-svg").first).to_be_visible()
+    picture = page.get_by_label("What the network makes of the data")
+    expect(picture).to_be_visible()
     other = page.context.new_page()
     visit(other, server)
     drawn(other, "live-loss")
@@ -473,7 +474,7 @@ def test_a_tab_whose_run_ends_goes_over_to_a_run_of_pictures_without_a_word_of_t
     expect(other.locator(".st-key-under-way").get_by_role("radio")).to_have_count(2)
     page.evaluate(WATCH, "() => document.querySelectorAll('[data-testid=stException]').length")
     press(other, "Stop")
-    expect(page.locator(".st-key-boundary")).to_have_count(0)
+    expect(picture).to_have_count(0)
     reaches(page, f"of {63 * ENDLESS}")
     assert watched(page) == [0]
     press(page, "Stop")
