@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dlcore.checkpoints import Checkpoint, whole
-from dlcore.history import MEASURES, Change, Epoch, History
+from dlcore.history import LOST, MEASURES, Change, Epoch, History
 from dlcore.recipe import STEERABLE, Recipe, repeat
 from dlcore.records import PACE, Branch, Record, Stored, checked_name
 from dlcore.settings import SettingsError, parse
@@ -29,7 +29,7 @@ class FolderError(Exception):
 
 
 Count = Annotated[int, Field(ge=0, le=10**15)]
-Setting = Literal[*STEERABLE, *MEASURES, PACE]  # that can change on the way
+Setting = Literal[*STEERABLE, *MEASURES, PACE, LOST]  # that can change on the way
 
 
 class About(BaseModel):
@@ -84,7 +84,7 @@ def read(folder: Path) -> Stored:
     try:
         recipe = parse(Recipe, json.dumps(about.recipe))
         for change in changes:
-            if change.setting != PACE:
+            if change.setting not in (PACE, LOST):
                 repeat(recipe, {change.setting: change.value})
         known = {"branch": branch, "created": about.created, "history": History(changes=changes)}
         return Stored(0, checked_name(about.name), recipe, **known)
@@ -107,9 +107,10 @@ def interrupted(run: Stored, last: Checkpoint) -> Stored:
         for number, step in zip(numbers.tolist(), ends.tolist(), strict=True)
     ]
     per_epoch = round((end - start.step) / epochs) if epochs else 0
+    changes = sorted([*run.history.changes, Change(last.step, LOST, None)], key=lambda one: (one.step, one.setting))
     return replace(
         run,
-        history=History(np.full(last.step, np.nan, np.float32), rows, run.history.changes),
+        history=History(np.full(last.step, np.nan, np.float32), rows, changes),
         steps_per_epoch=per_epoch,
         offset=end - last.epochs * per_epoch if per_epoch else 0,
         elapsed=last.elapsed,

@@ -19,6 +19,7 @@ from dlcore.curve import Curve
 
 PENDING = 256  # losses that may wait to be read
 MEASURES = ("data.kind", "loss.kind")  # after these have changed, figures are measured by something else
+LOST = "lost"  # a change by which what was measured before is not known any more
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class History:
     @property
     def measured_since(self) -> int:
         """The step after which epochs were measured on the same data and by the same loss as the last."""
-        return max((change.step for change in self.changes if change.setting in MEASURES), default=0)
+        return max((change.step for change in self.changes if change.setting in (*MEASURES, LOST)), default=0)
 
     @property
     def lowest_epoch(self) -> int:

@@ -24,7 +24,7 @@ import torch
 
 from dlcore.checkpoints import Checkpoint, CheckpointError, capture, fits, restore
 from dlcore.datasets import DataError, load
-from dlcore.history import MEASURES, Epoch, History
+from dlcore.history import LOST, MEASURES, Epoch, History
 from dlcore.randomness import RandomState
 from dlcore.recipe import Recipe, steer
 from dlcore.records import PACE, Branch, Failure, Record, Status, checked_name
@@ -459,7 +459,7 @@ def _taken_over(parent: Record, step: int, recipe: Recipe) -> History:
     history = History(
         parent.history.losses[:step],
         [row for row in parent.history.epochs if row.step <= step],
-        [change for change in made if change.step < step],
+        [change for change in made if change.step < step or change.setting == LOST],
     )
     for setting in MEASURES:
         part = setting.removesuffix(".kind")

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from dlcore.history import History
+from dlcore.history import LOST, History
 from dlcore.recipe import Recipe, repeat
 from dlcore.settings import Problem, SettingsError
 
@@ -64,7 +64,7 @@ class Record:
         """As it was after so many steps, changes made there included."""
         start = self.branch.step if self.branch else 0  # what its parent changed before is in its first recipe
         made = [change for change in self.history.changes if start <= change.step <= step]
-        changes = {change.setting: change.value for change in made if change.setting != PACE}
+        changes = {change.setting: change.value for change in made if change.setting not in (PACE, LOST)}
         return repeat(self.first_recipe, changes) if changes else self.first_recipe
 
     @property

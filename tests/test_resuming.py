@@ -229,6 +229,26 @@ def test_a_run_goes_on_in_the_process_that_stopped_it(tmp_path):
         assert fingerprint(again) == alone(DROPPING)
 
 
+def test_an_imported_run_is_not_measured_against_what_is_lost(tmp_path):
+    patient = changed(DROPPING, stop=Stopping(patience=2))
+    with opened(tmp_path) as conductor:
+        take(conductor.submit("moons", patient, paused=True), 2 * PER_EPOCH)
+    for file in tmp_path.glob("dlcore.db*"):
+        file.unlink()
+    with opened(tmp_path) as conductor:
+        assert conductor.store.take_in(1) == []
+        assert conductor.store.open(1).history.best is None
+        job = conductor.resume(1)
+        finish(job)
+        assert len(job.history.epochs) >= 4
+        assert job.history.best.epoch > 2
+        assert job.recipe == patient
+        assert job._kept.wait(LONG)
+        again = conductor.branch(1, 3, "branch", changed(patient, epochs=4))
+        finish(again)
+        assert again.history.best.epoch > 2
+
+
 def test_a_contestant_that_goes_on_stays_in_its_race(tmp_path):
     with opened(tmp_path) as conductor:
         racing = conductor.race([("a", DROPPING), ("b", DROPPING)], paused=True)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from dlcore import races
 from dlcore.curve import Curve
 from dlcore.fit import Fit
-from dlcore.history import MEASURES, Change, History
+from dlcore.history import LOST, MEASURES, Change, History
 from dlcore.recipe import Recipe, field_at
 from dlcore.records import PACE, Record
 
@@ -196,6 +196,8 @@ def change_text(recipe: Recipe, change: Change) -> str:
     """`learning rate 0.01`, `full speed`."""
     if change.setting == PACE:
         return "full speed" if change.value is None else f"{change.value:g} steps/s"
+    if change.setting == LOST:
+        return "measurements before are lost"
     if change.setting in MEASURES:
         return "measured by another loss" if change.setting == "loss.kind" else "measured on other data"
     value = f"{change.value:g}" if isinstance(change.value, float) else str(change.value).lower()
