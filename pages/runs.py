@@ -61,6 +61,8 @@ def empty() -> None:
             "Whatever trains is kept from its first epoch on, and is found here: also what the command line trains."
         )
         st.page_link("pages/train.py", label="Train a first one", icon=":material/play_circle:")
+        if problem := remember("runs/problem", ""):
+            st.error(panels.escape(problem), icon=":material/error:")
         with panels.told():
             deleted()
 

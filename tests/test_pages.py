@@ -392,8 +392,9 @@ def test_what_a_page_shows_of_a_run_is_of_one_moment(monkeypatch):
         told = re.search(r"step (\d+) of .* best epoch (\d+)", seen(at))
         step, best = map(int, told.groups())
         (table,) = [table.value for table in at.dataframe if "epoch" in table.value]
-        done = (step - 1) // job.steps_per_epoch + (step % job.steps_per_epoch == 0)
-        assert list(table["epoch"]) == list(range(done, 0, -1))
+        before = (step - 1) // job.steps_per_epoch  # and an epoch's last step comes before its evaluation
+        assert len(table) in ({before} if step % job.steps_per_epoch else {before, before + 1})
+        assert list(table["epoch"]) == list(range(len(table), 0, -1))
         assert list(table["epoch"][table["best"] == "★"]) == [best]
         assert reached(figures["loss"]) == step
         assert reached(figures["accuracy"]) == table["step"][0]
@@ -419,6 +420,25 @@ def test_a_boundary_is_of_the_moment_that_the_charts_show(monkeypatch):
     well(at.run())
     assert f"step {asked[-1]} of" in seen(at)
     assert reached(figures["loss"]) == asked[-1]
+
+
+def test_a_look_is_at_the_run_that_the_page_was_drawn_for(monkeypatch):
+    at = opened()
+    under_way(at)
+    status = panels.status
+
+    def another(runs) -> None:
+        """Another tab has queued a run of pictures, and its turn comes while the page is drawn."""
+        status(runs)
+        if len(session.jobs()) == 1:
+            pictures = session.conductor().submit("pictures", Recipe(), paused=True, in_turn=True)
+            session.jobs()[0].stop()
+            wait_until(lambda: pictures.ready, LONG)
+
+    monkeypatch.setattr(panels, "status", another)
+    well(at.run())
+    assert session.shown_run().name == "pictures"
+    assert "of 630" in seen(at)
 
 
 def test_a_look_at_what_stands_still_asks_and_builds_nothing(monkeypatch):

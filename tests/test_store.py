@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 from dataclasses import asdict, replace
@@ -1183,15 +1184,17 @@ def look_as_nobody(root, results):
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become someone else")
 @pytest.mark.parametrize("live", [True, False], ids=["while it is written", "at rest"])
-def test_a_store_of_someone_else_can_be_looked_at(runs, live, forked):
+def test_a_store_of_someone_else_can_be_looked_at(request, live, forked):
+    folder = tempfile.TemporaryDirectory()  # pytest's own may be entered by nobody else
+    request.addfinalizer(folder.cleanup)
+    Path(folder.name).chmod(0o755)
+    runs = Store(Path(folder.name) / "runs")
+    request.addfinalizer(runs.close)
     number = entered(runs, record("a", history=history(3), status="training"))
     if live:
         runs.hold(number)
     else:
         runs.close()
-    for folder in (runs.root, *runs.root.parents):
-        if str(folder).startswith("/tmp/pytest"):
-            folder.chmod(0o755)
     results = forked.Queue()
     process = forked.Process(target=look_as_nobody, args=(runs.root, results))
     process.start()

@@ -150,8 +150,8 @@ def jobs() -> list[Job]:
 
 
 def shown_run() -> Job | None:
-    """The run that the Train page shows: the one that this tab chose, while it is active; else the last one that began
-    of those under way, whichever tab did it; else the one that was over last.
+    """The run that the Train page shows: the one that this tab showed or chose, while it is active; else the last one
+    that began of those under way, whichever tab did it; else the one that was over last.
     """
     runs, chosen = runs_here(), remember("train/shown", 0)
     going = [job for job in runs if job.active]

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.parts.frame import part
 from pages.parts.panels import escape
 from pages.parts.runs_table import attempt
 from pages.parts.session import keep, remember, select_runs, store
@@ -10,13 +11,11 @@ MOST = 10  # that are listed
 
 
 def unknown_folders() -> None:
-    """Nothing at all, where there are none."""
+    """An empty place, where there are none."""
     found = store().unlisted() if store().writable else []
     passed = remember("runs/passed", "")
     keep("runs/passed", "")
-    if not (found or passed):
-        return
-    with st.container(key="unknown-folders", gap="xsmall"):
+    with part(bool(found or passed), key="unknown-folders", gap="xsmall"):
         if passed:
             st.caption(escape(passed))
         for one in found[:MOST]:
