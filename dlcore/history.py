@@ -116,7 +116,7 @@ class History:
         others = [change for change in self.changes if change.step < self.steps or change.setting not in values]
         new = [Change(self.steps, setting, value) for setting, value in values.items()]
         # A new list: others may be reading the old one.
-        self.changes = sorted([*others, *new], key=lambda change: (change.step, change.setting))
+        self.changes = sorted([*others, *new], key=_order)
 
     @property
     def measured_since(self) -> int:
@@ -131,7 +131,10 @@ class History:
 
     def until(self, step: int) -> "History":
         """What was measured in the first steps alone, with every change that was ever made."""
-        return History(self.losses[:step], [row for row in self.epochs if row.step <= step], self.changes)
+        lost = {min(change.step, step) for change in self.changes if change.setting == LOST}
+        changes = [change for change in self.changes if change.setting != LOST]
+        changes = sorted([*changes, *(Change(at, LOST, None) for at in lost)], key=_order)
+        return History(self.losses[:step], [row for row in self.epochs if row.step <= step], changes)
 
     def frozen(self) -> "History":
         """As it is now; what is measured later is not in it. Whoever trains it may go on meanwhile."""
@@ -176,6 +179,10 @@ class History:
     def rows(self) -> list[dict]:
         """The epochs as plain rows, for CSV and JSON."""
         return [asdict(row) for row in self.epochs]
+
+
+def _order(change: Change) -> tuple[int, str]:
+    return change.step, change.setting
 
 
 def _merit(row: Epoch) -> tuple[float, float]:

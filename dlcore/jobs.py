@@ -27,7 +27,7 @@ from dlcore.datasets import DataError, load
 from dlcore.history import LOST, MEASURES, Epoch, History
 from dlcore.randomness import RandomState
 from dlcore.recipe import Recipe, steer
-from dlcore.records import PACE, Branch, Failure, Record, Status, checked_name
+from dlcore.records import PACE, Branch, Failure, Record, Status, checked_name, checked_pace
 from dlcore.saving import Saver
 from dlcore.settings import Problem, SettingsError
 from dlcore.splits import Dataset
@@ -64,7 +64,7 @@ class Job(Record):
         self.predicted: np.ndarray | None = None  # for the validation split, after the last whole epoch
         self.downloaded = 0.0  # share of the data, while they are fetched
         self.pace = pace  # steps a second, None for full speed
-        if pace and not checkpoint:
+        if pace and not self.resumed:
             self.history.change({PACE: pace})  # so that it holds when the run goes on
         self.ended = 0  # its place in the order of all ends; 0 before its own
         self.best: Checkpoint | None = None  # after the best epoch since this process trains the run
@@ -155,7 +155,8 @@ class Job(Record):
         self._change(_stopping=True)
 
     def set_pace(self, pace: float | None) -> None:
-        """Steps a second at most, or None for full speed."""
+        """Steps a second at most, or None for full speed. Raises SettingsError for a pace that cannot be."""
+        checked_pace(pace)
         with self._conductor.wakeup:
             noted = {PACE: pace} if pace != self.pace else {}
             self._change(pace=pace, _next_step=0.0, _steering=self._steering | noted)
@@ -164,18 +165,26 @@ class Job(Record):
         """Change settings before the next step, by dotted path (`recipe.steerable` names them); each change becomes
         part of the history. Raises SettingsError with every problem in words, and then changes nothing.
         """
-        with self._conductor.wakeup:
-            steered(self, self._coming() | changes)
-            self._change(_steering=self._steering | changes)
+        while True:
+            before = self._steering
+            steered(self, self._coming() | changes)  # takes its time, in which nobody has to wait
+            with self._conductor.wakeup:
+                if self._steering is before:
+                    return self._change(_steering=before | changes)
 
     @property
     def wanted(self) -> Recipe:
         """The recipe with the changes that were asked for, made or about to be made."""
         with self._conductor.wakeup:
-            return steered(self, self._coming()) if self._coming() else self.recipe
+            coming = self._coming()
+            return steer(self.recipe, coming) if coming else self.recipe
 
     def _coming(self) -> dict[str, Any]:
-        return {path: value for path, value in self._steering.items() if path != PACE}
+        """What is about to be made, but for the pace; an epoch that has begun meanwhile is not taken back."""
+        coming = {path: value for path, value in self._steering.items() if path != PACE}
+        if "epochs" in coming:
+            coming["epochs"] = max(coming["epochs"], _epochs_begun(self))
+        return coming
 
     def ask(self, function: Callable[[Run], Any]) -> Future:
         """Have `function(run)` called between two steps, in eval and inference mode and without touching the run's
@@ -291,13 +300,11 @@ class Job(Record):
         with self._conductor.wakeup:
             if not self.active:
                 return
-            changes, self._steering = self._steering, {}
-            begun = _epochs_begun(self)
-            if changes.get("epochs", begun) < begun:  # it went on since that was asked for
+            asked, changes, self._steering = self._steering, self._steering | self._coming(), {}
+            if (last := changes.get("epochs")) != asked.get("epochs"):
                 self.notices.append(
-                    f"Epoch {begun} had begun when the epochs were set to {changes['epochs']}: it is the last."
+                    f"Epoch {last} had begun when the epochs were set to {asked['epochs']}: it is the last."
                 )
-                changes["epochs"] = begun
             self.history.change(changes)
             self.recipe = self.recipe_at(self.history.steps)
             if self._run:
@@ -336,9 +343,9 @@ class Job(Record):
                 if self._steps_due:
                     self._steps_due -= 1
                     self._evaluating = last
-            if self.pace:
+            if pace := self.pace:  # once: it may change meanwhile
                 now = time.monotonic()
-                self._next_step = max((self._next_step or now) + 1 / self.pace, now)
+                self._next_step = max((self._next_step or now) + 1 / pace, now)
         elif isinstance(event, EpochEnd):
             self._place = Place(event.epoch)
             self._record(event)
@@ -459,7 +466,7 @@ def _taken_over(parent: Record, step: int, recipe: Recipe) -> History:
     history = History(
         parent.history.losses[:step],
         [row for row in parent.history.epochs if row.step <= step],
-        [change for change in made if change.step < step or change.setting == LOST],
+        [change for change in made if (change.step < step or change.setting == LOST) and change.setting != PACE],
     )
     for setting in MEASURES:
         part = setting.removesuffix(".kind")
@@ -539,8 +546,9 @@ class Conductor:
         Raises StoreError when it cannot go on, SettingsError for changes that are none.
         """
         before = next((job for job in self.jobs if job.number == number), None)
-        if before and not before.active:
-            before._kept.wait(10)
+        self._open_or_tell()
+        if before and not before.active and not before._kept.wait(0 if before.trouble else 10):
+            raise StoreError(f"The end of run {number} is not saved yet. {before.trouble}".strip())
         self._store_or_tell().hold(number)
         try:
             job = self._continued(number, dict(changes or {}))
@@ -568,6 +576,8 @@ class Conductor:
         Raises SettingsError for a recipe that has problems or another network, StoreError when there is no such run or
         no checkpoint of that epoch.
         """
+        self._open_or_tell()
+        checked_pace(pace)
         parent = self._store_or_tell().open(number)
         checkpoint = self.store.checkpoint(number, epoch)
         if problems := branch_problems(parent.recipe_at(checkpoint.step), epoch, recipe):
@@ -623,6 +633,8 @@ class Conductor:
             self.saver.close()
 
     def _start(self, contestants, pace, paused, race=False, in_turn=False) -> list[Job]:
+        self._open_or_tell()
+        checked_pace(pace)
         if problems := [problem for _, recipe in contestants for problem in recipe.problems()]:
             raise SettingsError(problems)
         started = [Job(self, checked_name(name), recipe, None, pace) for name, recipe in contestants]
@@ -675,9 +687,13 @@ class Conductor:
         return job
 
     def _enqueue(self, jobs: list[Job], paused: bool, in_turn: bool = False) -> None:
-        if self._closing:
-            raise RuntimeError("This conductor is closed.")
         with self.wakeup:
+            try:
+                self._open_or_tell()
+            except RuntimeError:
+                for job in jobs if self.store else ():
+                    self.store.release(job.number)
+                raise
             for job in jobs:
                 job._queued, job._paused, job._in_turn = True, paused, in_turn
                 job._save()
@@ -694,7 +710,8 @@ class Conductor:
         self.queue = [waiting for jobs in self.queue if (waiting := [job for job in jobs if job.active])]
         under_way = {job.group for job in self.jobs if job.active and not job._queued}
         for jobs in self.queue[:]:
-            if len(under_way) >= (1 if jobs[0]._in_turn else self.at_once or math.inf):
+            joins = jobs[0].group in under_way  # a race that has its place already
+            if not joins and len(under_way) >= (1 if jobs[0]._in_turn else self.at_once or math.inf):
                 continue
             self.queue.remove(jobs)
             under_way.add(jobs[0].group)
@@ -704,6 +721,11 @@ class Conductor:
                 threading.Thread(target=self._load, args=(jobs,), name="loading", daemon=True).start()
             except RuntimeError as error:  # the system gives no more threads
                 self._arrived.extend((job, error) for job in jobs)
+                self.wakeup.notify()
+
+    def _open_or_tell(self) -> None:
+        if self._closing:
+            raise RuntimeError("This conductor is closed.")
 
     def _store_or_tell(self) -> Store:
         if not self.store:
@@ -751,29 +773,37 @@ class Conductor:
     def _work(self) -> None:
         torch.set_num_threads(self._threads)  # holds for the calling thread alone
         while not self._closing:
+            try:
+                self._go_round()
+            except Exception as error:  # a fault of this loop: runs fail by it, and the thread goes on
+                for job in self.jobs:
+                    job._end("failed", failure_of(error))
+
+    def _go_round(self) -> None:
+        """Wait until there is something to do, and do some of all there is."""
+        with self.wakeup:
+            self.wakeup.wait_for(self._has_work, self._idle())
+        while self._arrived:
+            job, data = self._arrived.popleft()
+            if isinstance(data, Exception):
+                job._end("failed", failure_of(data))
+            elif job.active:  # not stopped while its data were on their way
+                self._guarded(job, job._begin, data)
+        while self.steered:
+            job = self.steered.pop()
+            self._guarded(job, job._take_changes)
+        while self._questions:
+            job, function, future = self._questions.popleft()
+            _settle(future, job._answer, function)
+        if job := self._next():
+            self._guarded(job, job._turn, self._interrupted)
+        for job in self.jobs:
+            if job._stopping:
+                job._end("stopped")
+        self._let_go()
+        if self.queue:
             with self.wakeup:
-                self.wakeup.wait_for(self._has_work, self._idle())
-            while self._arrived:
-                job, data = self._arrived.popleft()
-                if isinstance(data, Exception):
-                    job._end("failed", failure_of(data))
-                elif job.active:  # not stopped while its data were on their way
-                    self._guarded(job, job._begin, data)
-            while self.steered:
-                job = self.steered.pop()
-                self._guarded(job, job._take_changes)
-            while self._questions:
-                job, function, future = self._questions.popleft()
-                _settle(future, job._answer, function)
-            if job := self._next():
-                self._guarded(job, job._turn, self._interrupted)
-            for job in self.jobs:
-                if job._stopping:
-                    job._end("stopped")
-            self._let_go()
-            if self.queue:
-                with self.wakeup:
-                    self._admit()
+                self._admit()
 
     def _guarded(self, job: Job, function: Callable, *arguments: Any) -> None:
         try:
@@ -807,7 +837,8 @@ class Conductor:
         return [job for job in self.jobs if job._may_go_on() and not (job.race and self._ahead(job))]
 
     def _ahead(self, job: Job) -> bool:
-        others = (other for other in self.jobs if other.race == job.race and other.active and not other._paused)
+        racing = (other for other in self.jobs if other.race == job.race and other.active)
+        others = (other for other in racing if not (other._paused or other._queued))
         return job.progress > min((other.progress for other in others), default=1.0)
 
 

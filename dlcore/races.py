@@ -106,7 +106,7 @@ class Tuning:
     def __init__(self, conductor: Conductor, field: Field, tried: Collection[str], pace: float | None, paused: bool):
         """Begins with the first contestant's tries. Raises SettingsError and StoreError, as `Conductor.race` does."""
         self.going = True
-        self.problem = ""  # why it did not go on
+        self.problem = ""  # why it did not go on, or what could not be noted
         self.names = [name for name, _ in field if name in tried]  # in their order
         self.tries: dict[str, list[Try]] = {}  # of those who have theirs behind them
         self.race: int | None = None  # its number, once it has begun
@@ -122,9 +122,17 @@ class Tuning:
         jobs = conductor.race(
             [(f"{name}, rate {recipe.optimizer.lr:g}", recipe) for recipe in tries], pace=pace, paused=paused
         )
-        for job in jobs if conductor.store else []:
-            conductor.store.describe(job.number, tags=(TAG,))
+        for job in jobs:
+            self._note(conductor, job, tags=(TAG,))
         return jobs
+
+    def _note(self, conductor: Conductor, job: Job, **values: Any) -> None:
+        """Tell the store something of a run, without which it goes on all the same."""
+        try:
+            if conductor.store:
+                conductor.store.describe(job.number, **values)
+        except StoreError as error:
+            self.problem = str(error)
 
     def _go_on(self, conductor: Conductor) -> None:
         try:
@@ -136,27 +144,31 @@ class Tuning:
                 if any(job.status not in ("finished", "failed") for job in self.jobs):
                     return
                 best = ranking(self.jobs)[0]
+                won = _came_through(best)  # or else it is the lowest rate, which is nearest to one that may
                 self.field[name] = change(self.field[name], {"optimizer.lr": best.first_recipe.optimizer.lr})
                 self.tries[name] = [
-                    Try(job.first_recipe.optimizer.lr, job.number, outcome(job), job is best) for job in self.jobs
+                    Try(job.first_recipe.optimizer.lr, job.number, outcome(job), won and job is best)
+                    for job in self.jobs
                 ]
-            self.jobs = conductor.race(list(self.field.items()), pace=self.jobs[0].pace)
-            self.race = self.jobs[0].race
-            for job in self.jobs if conductor.store else []:
+            racing = conductor.race(list(self.field.items()), pace=self.jobs[0].pace)
+            self.jobs, self.race = [], racing[0].race  # which others hold as long as they want them
+            for job in racing:
                 if job.name in self.tries:
-                    conductor.store.describe(job.number, note=self.told(job.name))
-        except (SettingsError, StoreError, RuntimeError) as error:  # the last: the conductor was closed meanwhile
+                    self._note(conductor, job, note=self.told(job.name))
+        except (SettingsError, StoreError) as error:
             self.problem = str(error)
+        except Exception as error:  # such as a conductor that was closed meanwhile; nobody else would hear of it
+            self.problem = f"The race could not begin: {error}"
         finally:
             self.going = False
 
     def told(self, name: str) -> str:
         """How a contestant came by its rate, in a sentence."""
-        tries = self.tries[name]
-        best = next(one for one in tries if one.won)
-        epochs = tries_epochs(self.field[name])
+        tries, recipe = self.tries[name], self.field[name]
+        how = f"of {len(tries)} tried for {_count(tries_epochs(recipe))}"
         others = ", ".join(f"{one.rate:g} ({one.result}, run {one.run})" for one in tries)
-        return f"Learning rate {best.rate:g}, the best of three tried for {_count(epochs)}: {others}."
+        best = f"the best {how}" if any(one.won for one in tries) else f"the lowest {how}, since none came through"
+        return f"Learning rate {recipe.optimizer.lr:g}, {best}: {others}."
 
 
 _tunings: weakref.WeakKeyDictionary[Conductor, Tuning] = weakref.WeakKeyDictionary()
@@ -206,6 +218,11 @@ def ranking(jobs: Sequence[Record]) -> list[Record]:
         return (job.status == "failed", last is None, result, job.number)
 
     return sorted(jobs, key=merit)
+
+
+def _came_through(job: Record) -> bool:
+    """Whether it came to its end with a loss that is a number."""
+    return job.status == "finished" and math.isfinite(job.history.epochs[-1].val_loss)
 
 
 def outcome(job: Record) -> str:

@@ -16,6 +16,7 @@ from dlcore.settings import Problem, SettingsError
 
 Status = Literal["queued", "preparing", "training", "paused", "finished", "stopped", "failed", "interrupted"]
 PACE = "pace"  # what a change of the pace is filed under
+PACES = (1e-6, 1e6)  # steps a second, from and to
 ACTIVE: tuple[Status, ...] = ("queued", "preparing", "training", "paused")
 LONGEST_NAME, LONGEST_NOTE, MOST_TAGS, LONGEST_TAG = 100, 10_000, 20, 40
 
@@ -127,6 +128,14 @@ def checked_name(text: str) -> str:
         return name
     told = f"A run's name is one line of 1 to {LONGEST_NAME} letters; this one has {len(name):,}"
     raise SettingsError([Problem("name", f"{told}{', some of them not printable' if _unprintable(name) else ''}.")])
+
+
+def checked_pace(pace: float | None) -> None:
+    """Raises SettingsError for a pace, in steps a second, that cannot be."""
+    low, high = PACES
+    if pace is not None and not low <= pace <= high:
+        told = f"pace is {pace:g}; it takes from {low:g} to {high:,.0f} steps a second, or none for full speed."
+        raise SettingsError([Problem(PACE, told)])
 
 
 def branch_name(parent: str, epoch: int) -> str:

@@ -343,7 +343,8 @@ class Store:
         values = _columns(record)  # the status first: what follows is at least as new
         history, number = record.history, record.number
         # A run that is over has its last checkpoint, whenever this is broken off.
-        last = {name: values.pop(name) for name in ("status", "reason", "failure")} if found else {}
+        late = ("status", "reason", "failure") if found and values["status"] not in ACTIVE else ()
+        last = {name: values.pop(name) for name in late}
         again = self._hold_again(number)
         with self._told():
             where = self._where(number)

@@ -412,3 +412,14 @@ def test_a_branch_that_is_measured_by_something_else_goes_on_so_after_an_interru
         finish(again)
         assert again.history.best.epoch > 3
         assert again.recipe.loss == MeanSquaredError()
+
+
+@pytest.mark.parametrize("pace", [None, 20.0])
+def test_a_branch_keeps_its_own_pace_when_it_goes_on(conductor, tmp_path, pace):
+    first = conductor.submit("parent", DROPPING, pace=1000.0)
+    finish(first)
+    assert first._kept.wait(LONG)
+    job = conductor.branch(first.number, 3, "branch", changed(DROPPING, epochs=9), pace=pace, paused=True)
+    take(job, 1)
+    with opened(as_if_killed(conductor.store, tmp_path / "killed")) as elsewhere:
+        assert elsewhere.resume(job.number, paused=True).pace == pace

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dlcore.curve import Curve
-from dlcore.history import MEASURES, PENDING, Change, Epoch, History
+from dlcore.history import LOST, MEASURES, PENDING, Change, Epoch, History
 
 
 def epoch(number, val_loss=1.0, val_accuracy=0.5):
@@ -231,3 +231,9 @@ def test_epochs_are_compared_with_those_that_were_measured_alike(setting):
     assert history.best is None
     history.extend([], [epoch(3, val_accuracy=0.5, val_loss=3.0), epoch(4, val_accuracy=0.4, val_loss=2.0)])
     assert (history.best.epoch, history.lowest_epoch) == (3, 4)
+
+
+def test_what_is_lost_is_lost_no_later_than_where_a_run_goes_on():
+    history = History(np.ones(30), [epoch(1), epoch(2), epoch(3)], [Change(20, LOST, None), Change(30, LOST, None)])
+    assert history.until(10).changes == [Change(10, LOST, None)]
+    assert history.until(25).changes == [Change(20, LOST, None), Change(25, LOST, None)]

@@ -1,3 +1,4 @@
+import contextlib
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ from dlcore.optimizers import SGD, Adam
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.settings import SettingsError
-from dlcore.store import Store
+from dlcore.store import Store, StoreError
 from dlcore.training import predict, score
 from tests.running import (
     CRAWL,
@@ -1091,3 +1092,81 @@ def test_a_run_that_is_forgotten_while_it_is_to_go_on_goes_on(tmp_path, monkeypa
         assert conductor.jobs == [again]
         finish(again)
         assert fingerprint(again) == alone(MOONS)
+
+
+# Who waits for whom
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_contestants_that_go_on_one_by_one_do_not_wait_for_a_place_that_they_hold(tmp_path, at_once):
+    with opened(tmp_path) as conductor:
+        racing = conductor.race([("a", MOONS), ("b", MOONS)], paused=True)
+        for job in racing:
+            take(job, 1)
+    with opened(tmp_path, at_once=at_once) as conductor:
+        if at_once == 2:
+            conductor.submit("beside", ENDLESS)
+        again = [conductor.resume(job.number) for job in reversed(racing)]
+        finish(*again)
+        assert [job.status for job in again] == ["finished"] * 2
+
+
+def test_a_fault_of_the_loop_itself_fails_what_is_under_way_and_the_thread_goes_on(conductor, monkeypatch):
+    job = conductor.submit("moons", ENDLESS)
+    wait_until(lambda: job.history.steps)
+
+    def broken(conductor):
+        raise OverflowError("timeout value is too large")
+
+    monkeypatch.setattr(Conductor, "_next", broken)
+    finish(job)
+    monkeypatch.undo()
+    assert (job.status, job.failure.text) == ("failed", "OverflowError: timeout value is too large")
+    assert goes_on(conductor)
+
+
+@pytest.mark.parametrize("pace", [0.0, -1.0, 1e-300, 1e12, float("nan")])
+def test_a_pace_that_cannot_be_is_refused(conductor, pace):
+    job = conductor.submit("moons", ENDLESS, paused=True)
+    for ask in (
+        lambda: conductor.submit("other", MOONS, pace=pace),
+        lambda: conductor.race([("a", MOONS), ("b", MOONS)], pace=pace),
+        lambda: job.set_pace(pace),
+    ):
+        with pytest.raises(SettingsError, match="it takes from 1e-06 to 1,000,000 steps a second, or none"):
+            ask()
+    assert conductor.jobs == [job]
+    assert job.pace is None
+
+
+def test_a_run_of_a_closed_conductor_leaves_nothing_behind(tmp_path):
+    with opened(tmp_path) as conductor:
+        job = conductor.submit("moons", MOONS, paused=True)
+        take(job, 1)
+        conductor.close()
+        for begin in (
+            lambda: conductor.submit("late", MOONS),
+            lambda: conductor.race([("a", MOONS), ("b", MOONS)]),
+            lambda: conductor.resume(job.number),
+        ):
+            with pytest.raises(RuntimeError, match="closed"):
+                begin()
+        assert conductor.store.numbers() == [job.number]
+        with contextlib.closing(Store(tmp_path)) as other:
+            other.hold(job.number)
+
+
+def test_a_run_whose_end_is_not_saved_yet_is_told_so_when_it_is_to_go_on(tmp_path, monkeypatch):
+    with opened(tmp_path) as conductor:
+        job = conductor.submit("moons", ENDLESS, paused=True)
+        take(job, 1)
+
+        def refuse(*_, **__):
+            raise StoreError("The disk is full.")
+
+        monkeypatch.setattr(conductor.store, "save", refuse)
+        job.stop()
+        wait_until(lambda: job.trouble)
+        finish(job)
+        with pytest.raises(StoreError, match=rf"The end of run {job.number} is not saved yet\. The disk is full\."):
+            conductor.resume(job.number)

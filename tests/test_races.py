@@ -391,6 +391,27 @@ def test_when_every_rate_fails_the_lowest_races(conductor):
     wait_until(lambda: not tuning(conductor).going)
     assert [job.status for job in conductor.jobs[:2]] == ["failed", "failed"]
     assert conductor.jobs[2].recipe.optimizer.lr == 1
+    told = tuning(conductor).told("a")
+    assert told.startswith("Learning rate 1, the lowest of 2 tried for 200 epochs, since none came through: 1 (failed")
+
+
+def test_a_race_goes_on_though_what_was_tried_cannot_be_noted(tmp_path, monkeypatch):
+    with opened(tmp_path) as conductor:
+
+        def refuse(*_, **__):
+            raise StoreError("The disk is full.")
+
+        monkeypatch.setattr(conductor.store, "describe", refuse)
+        start(conductor, TWO, ["SGD"])
+        wait_until(lambda: not tuning(conductor).going)
+        assert (tuning(conductor).race, tuning(conductor).problem) == (4, "The disk is full.")
+
+
+def test_a_race_that_has_begun_is_held_by_nobody_who_tried_rates_for_it(conductor):
+    start(conductor, TWO, ["SGD"])
+    wait_until(lambda: not tuning(conductor).going)
+    assert tuning(conductor).race
+    assert tuning(conductor).jobs == []
 
 
 def test_the_pace_that_a_person_sets_on_the_way_is_kept(conductor):
@@ -405,13 +426,13 @@ def test_what_was_tried_is_kept_with_the_runs(tmp_path):
     with opened(tmp_path) as conductor:
         tries = start(conductor, TWO, ["SGD"])
         wait_until(lambda: not tuning(conductor).going)
-        jobs = [*tries, *tuning(conductor).jobs]
+        jobs = [*tries, *(job for job in conductor.jobs if job.race == tuning(conductor).race)]
         finish(*jobs)
         told = tuning(conductor).told("SGD")
         kept = [conductor.store.open(job.number) for job in jobs]
     assert [run.tags for run in kept] == [("try",)] * 3 + [()] * 2
     assert [run.note for run in kept[3:]] == ["", told]
-    assert told.startswith(f"Learning rate {kept[4].recipe.optimizer.lr:g}, the best of three tried for 2 epochs: ")
+    assert told.startswith(f"Learning rate {kept[4].recipe.optimizer.lr:g}, the best of 3 tried for 2 epochs: ")
     for run in tries:
         share = f"{run.history.epochs[-1].val_accuracy:.1%} right"
         assert f"{run.recipe.optimizer.lr:g} ({share}, run {run.number})" in told

@@ -1,6 +1,7 @@
 """Settings that change in mid-run: what they do, and that a resumed run repeats them as part of its history."""
 
 import math
+import threading
 
 import pytest
 import torch
@@ -498,3 +499,24 @@ def test_the_store_tells_the_changed_settings(tmp_path):
     assert (found.first_recipe, store.rows()[0]["epochs"]) == (DROPPING, 7)
     assert found.recipe.optimizer == Adam(lr=0.5)
     store.close()
+
+
+def test_what_is_wanted_can_be_asked_while_an_epoch_begins_that_was_to_be_none(conductor, monkeypatch):
+    job = conductor.submit("moons", changed(MOONS, epochs=50), paused=True)
+    take(job, 4 * PER_EPOCH + 1)
+    held, go_on = threading.Event(), threading.Event()
+    take_changes = Job._take_changes
+
+    def late(job):
+        while job.history.steps < 5 * PER_EPOCH + 1:
+            job._advance()
+        held.set()
+        go_on.wait(LONG)
+        take_changes(job)
+
+    monkeypatch.setattr(Job, "_take_changes", late)
+    job.steer({"epochs": 5})
+    assert held.wait(LONG)
+    assert job.wanted.epochs == 6
+    go_on.set()
+    wait_until(lambda: job.recipe.epochs == 6)
