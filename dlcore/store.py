@@ -657,7 +657,7 @@ class Store:
         if gone and self._is_away():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root))
         file, held = self._file, _listed(sorted(self._locks))
-        old = self._wal and _identity(_beside(file, "-wal")) == self._wal
+        old = _same(_identity(_beside(file, "-wal")), self._wal)
         self._disconnect()  # first: one process must not have two databases open whose files beside them are the same
         if old:  # what is beside it is of the one before, and no part of this one
             for ending in ("-wal", "-shm"):
@@ -838,6 +838,11 @@ def _identity(file: Path) -> tuple[int, int, bool] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino, not found.st_size
+
+
+def _same(one: tuple | None, other: tuple | None) -> bool:
+    """Whether two identities are of one file, which may have been written since."""
+    return bool(one and other) and one[:2] == other[:2]
 
 
 def _beside(file: Path, ending: str) -> Path:

@@ -974,6 +974,30 @@ def test_a_run_under_way_is_brought_up_to_date_in_a_backup_that_is_restored(runs
     assert content(runs.open(held.number).history) == content(held.history)
 
 
+@pytest.mark.parametrize("others", [0, 300], ids=["a backup of this list", "another list"])
+def test_what_is_restored_is_left_as_it_is_after_a_restart_too(runs, others):
+    """At a restart there is nothing beside the database; what is written from then on is beside it, and stays."""
+    backup = runs.root.with_name("backup")
+    with contextlib.closing(Store(backup)) as other:
+        for count in range(others):
+            other.create(record(f"other {count}", status="finished"))
+    entered(runs, record("before", status="finished"))
+    runs.close()
+    if not others:
+        shutil.copy(runs.root / "dlcore.db", backup / "dlcore.db")
+    with contextlib.closing(Store(backup)) as other:
+        expected = [row["name"] for row in other.rows()]
+    with contextlib.closing(Store(runs.root)) as again:
+        entered(again, *(record(f"after {count}", status="finished") for count in range(5)))
+        restore_database(again, backup)
+        assert [row["name"] for row in again.rows()] == expected
+        again.create(record("new"))
+    with contextlib.closing(Store(runs.root)) as later:
+        assert [row["name"] for row in later.rows()] == ["new", *expected]
+        assert later.problem == ""
+        assert later._connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
 def test_a_backup_of_another_course_of_a_run_is_overwritten(runs, held):
     """The run went back since, and then on by another way."""
     backup = backed_up(runs, held, 3, other_course=True)
