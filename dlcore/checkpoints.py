@@ -7,7 +7,6 @@ is read, and nothing in it is unpickled but tensors and plain values.
 
 import contextlib
 import errno
-import math
 import os
 import shutil
 import zipfile
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dlcore.architectures import skeleton
+from dlcore.datasets import DataError
 from dlcore.randomness import RandomState
 from dlcore.recipe import Recipe
 from dlcore.splits import Dataset, Split
@@ -28,6 +28,8 @@ from dlcore.training import Place, Run, to_device
 FORMAT = 1
 KEPT = 20  # checkpoints along a run, to branch from
 ROOM = 500_000_000  # bytes that those may take; the best and the last two are kept whatever their size
+MOST = 10**15  # of whatever is counted
+LARGEST = 1e11  # amount of anything else, such as seconds: a database, or a calendar, holds little more
 
 OTHER_NETWORK = "it holds the weights of another network than this {}"
 PLAIN = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8, torch.bool}
@@ -117,7 +119,11 @@ def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], recipe: Rec
 
 def check_weights(checkpoint: Checkpoint, recipe: Recipe) -> None:
     """Raises CheckpointError when the recipe makes another network."""
-    if {name: value.shape for name, value in checkpoint.model.items()} != _shapes(recipe):
+    try:
+        expected = _shapes(recipe)
+    except DataError as error:
+        raise CheckpointError(f"its network cannot be built, for {error}") from error
+    if {name: value.shape for name, value in checkpoint.model.items()} != expected:
         raise CheckpointError(OTHER_NETWORK.format(recipe.model.kind))
 
 
@@ -177,6 +183,8 @@ def read(file: Path) -> Checkpoint:
     """
     if file.is_dir():
         raise CheckpointError("it is a folder")
+    if file.exists() and not file.is_file():  # such as a pipe, which might never end
+        raise CheckpointError("it is no file")
     try:
         with zipfile.ZipFile(file) as parts:
             if damaged := parts.testzip():
@@ -208,7 +216,7 @@ def _has_types(found: Checkpoint) -> bool:
     counts = (found.epochs, found.place, found.step, found.seed)
     return (
         all(map(_is_count, counts))
-        and all(map(_is_duration, (found.elapsed, found.stepping, found.working)))
+        and all(map(_is_amount, (found.elapsed, found.stepping, found.working)))
         and isinstance(found.optimizer_kind, str)
         and _is_dict(found.model, str, _is_plain)
         and _is_memory(found.optimizer)
@@ -227,7 +235,7 @@ def _is_memory(value: Any) -> bool:
         _is_dict(group, str)
         and isinstance(group.get("params"), list)
         and all(map(_is_count, group["params"]))
-        and isinstance(group.get("lr"), float | int)
+        and _is_amount(group.get("lr"))
         for group in groups
     )
 
@@ -242,11 +250,11 @@ def _is_generators(state: Tensor | None) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= MOST
 
 
-def _is_duration(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
+def _is_amount(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= LARGEST
 
 
 def _is_dict(value: Any, key: type, fits: Callable[[Any], bool] = lambda item: True) -> bool:

@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dlcore.checkpoints import Checkpoint, whole
 from dlcore.history import LOST, MEASURES, Change, Epoch, History
-from dlcore.recipe import STEERABLE, Recipe, repeat
+from dlcore.recipe import STEERABLE, Recipe, repeat, value_at
 from dlcore.records import PACE, Branch, Record, Stored, checked_name
-from dlcore.settings import SettingsError, parse
+from dlcore.settings import Problem, SettingsError, parse, show
 
 FORMAT = 1
 NAME = "run.json"
 LARGEST = 1_000_000  # bytes that such a file may have
+PACES = 1e-6, 1e6  # the slowest and the quickest, in steps a second
 MOST_STEPS, MOST_EPOCHS = 100_000_000, 100_000  # of a run whose folder is entered: each takes room
 
 
@@ -66,9 +67,7 @@ def write(record: Record, folder: Path) -> None:
 def read(folder: Path) -> Stored:
     """The run, without a history. Raises FolderError."""
     try:
-        if (folder / NAME).stat().st_size > LARGEST:
-            raise FolderError(f"its {NAME} is too large to be one")
-        about = About.model_validate_json((folder / NAME).read_bytes())
+        about = About.model_validate_json(_content(folder / NAME))
     except FileNotFoundError:
         raise FolderError(f"it has no {NAME}, which tells its recipe (runs of an older dlcore have none)") from None
     except ValidationError as error:
@@ -83,13 +82,50 @@ def read(folder: Path) -> Stored:
     branch = Branch(*about.branch) if about.branch else None
     try:
         recipe = parse(Recipe, json.dumps(about.recipe))
+        _check(recipe)
         for change in changes:
-            if change.setting not in (PACE, LOST):
-                repeat(recipe, {change.setting: change.value})
+            _check_change(change, recipe, branch.step if branch else 0)
         known = {"branch": branch, "created": about.created, "history": History(changes=changes)}
         return Stored(0, checked_name(about.name), recipe, **known)
     except SettingsError as error:
         raise FolderError(f"its {NAME} cannot be used ({str(error.problems[0]).rstrip('.')})") from None
+
+
+def _content(file: Path) -> bytes:
+    """What may be the file's content. What is no file, such as a pipe, might never end."""
+    if file.exists() and not file.is_file():
+        raise FolderError(f"its {NAME} cannot be read (it is no file)")
+    with file.open("rb") as stream:
+        content = stream.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise FolderError(f"its {NAME} is too large to be one")
+    return content
+
+
+def _check(recipe: Recipe) -> None:
+    """Raises SettingsError for a recipe that runs on no machine."""
+    if problems := recipe.contradictions():
+        raise SettingsError(problems)
+
+
+def _check_change(change: Change, recipe: Recipe, start: int) -> None:
+    """Raises SettingsError for a change that a run with this recipe, whose own steps begin at `start`, cannot have."""
+    setting, value = change.setting, change.value
+    if setting == PACE:
+        low, high = PACES
+        if value is not None and not (type(value) in (int, float) and low <= value <= high):
+            told = f"{PACE} is {show(value)}; it takes a number from {low:f} to {high:,.0f}, or null"
+            raise SettingsError([Problem(PACE, told)])
+    elif setting == LOST:
+        if value is not None:
+            raise SettingsError([Problem(LOST, f"{LOST} is {show(value)}; it takes null")])
+    elif setting in MEASURES and change.step >= start and value != value_at(recipe, setting):
+        told = f"{setting} is {show(value)} after step {change.step:,}; it takes what the recipe says"
+        raise SettingsError([Problem(setting, told)])
+    else:
+        changed = repeat(recipe, {setting: value})
+        if change.step >= start:
+            _check(changed)
 
 
 def interrupted(run: Stored, last: Checkpoint) -> Stored:

@@ -68,14 +68,7 @@ class Recipe(Settings):
 
     def problems(self) -> list[Problem]:
         """Everything that keeps this recipe from running, at once; each says what to change."""
-        size = 0 if self.batch_size == "all" else self.batch_size
-        found = [
-            *self.loss.problems(self.data),
-            *self.model.problems(self.data, size),
-            *self.optimizer.problems(),
-            *self.augmentation.problems(self.data.shape, self.data.kind),
-            *self.stop.problems(self.data),
-        ]
+        found = self.contradictions()
         if self.device not in devices.available():
             here = ", ".join(devices.available())
             found.append(Problem("device", f"device is {self.device}, which this machine lacks; it has {here}."))
@@ -85,6 +78,17 @@ class Recipe(Settings):
             except DataError as error:
                 found.append(Problem("model.kind", f"model.kind is {self.model.kind}, but {error}"))
         return found
+
+    def contradictions(self) -> list[Problem]:
+        """Those of the problems that it has on any machine."""
+        size = 0 if self.batch_size == "all" else self.batch_size
+        return [
+            *self.loss.problems(self.data),
+            *self.model.problems(self.data, size),
+            *self.optimizer.problems(),
+            *self.augmentation.problems(self.data.shape, self.data.kind),
+            *self.stop.problems(self.data),
+        ]
 
     def warnings(self) -> list[Problem]:
         """What a person should know of this recipe, if it has no problems."""

@@ -246,8 +246,9 @@ class Store:
     def checkpoints(self, number: int) -> list[Kept]:
         """A run's checkpoints on disk, latest first."""
         found = []
+        folder = self._folder(number)
         with self._told(), contextlib.suppress(FileNotFoundError):
-            for file in self._folder(number).iterdir():
+            for file in folder.iterdir() if folder.is_dir() else ():
                 if match := re.fullmatch(r"epoch-(\d+)(?:\+(\d+))?\.pt", file.name):
                     found.append(Kept(int(match[1]), int(match[2] or 0), file))
         return sorted(found, reverse=True)
@@ -322,7 +323,7 @@ class Store:
             told = f"name the recipe, as in `python -m dlcore import {number} --recipe two-moons`"
             raise StoreError(f"Run {number} cannot be imported by itself: {error}; {told}.") from error
         run.number, passed = number, []
-        for kept in self.checkpoints(number):
+        for kept in [one for one in self.checkpoints(number) if one.file.is_file()]:
             try:
                 last = checkpoints.read(kept.file)
                 checkpoints.check_weights(last, run.first_recipe)

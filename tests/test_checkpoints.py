@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from dlcore import checkpoints
-from dlcore.architectures import CNN, MLP
+from dlcore.architectures import CNN, MLP, ResNet18
 from dlcore.checkpoints import (
     FORMAT,
     Checkpoint,
@@ -224,6 +224,12 @@ def test_weights_fit_the_same_network_alone(recipe, fit):
             attempt()
 
 
+def test_a_network_that_cannot_be_built_here_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)  # as where torch and torchvision do not fit together
+    with pytest.raises(CheckpointError, match="its network cannot be built, for torchvision cannot be loaded"):
+        check_weights(taken(), Recipe(model=ResNet18()))
+
+
 def test_an_optimizers_memory_that_does_not_fit_is_refused():
     checkpoint = taken()
     checkpoint.optimizer["param_groups"][0]["params"].append(99)
@@ -309,19 +315,19 @@ def test_what_is_no_checkpoint_of_ours_is_refused_with_a_sentence(file, content,
 STATE = {"state": {}, "param_groups": [{"lr": 0.01, "params": [0]}]}
 HUGE = torch.zeros(1).expand(10**12)  # four bytes on disk
 FORGED = {
-    "epochs": ["1", 1.0, True, -1, None],
-    "place": ["1", -1, torch.tensor(1)],
-    "step": ["5", 5.0, -5],
-    "seed": ["0", None, -1],
-    "elapsed": ["1", math.nan, math.inf, -1.0, True],
-    "stepping": [None, math.nan],
-    "working": [[], -math.inf],
+    "epochs": ["1", 1.0, True, -1, None, 10**30],
+    "place": ["1", -1, torch.tensor(1), 10**30],
+    "step": ["5", 5.0, -5, 10**30],
+    "seed": ["0", None, -1, 10**30],
+    "elapsed": ["1", math.nan, math.inf, -1.0, True, 10**30, 1e30],
+    "stepping": [None, math.nan, 10**30],
+    "working": [[], -math.inf, 1e300],
     "optimizer_kind": [7, None],
     "model": [None, [], {1: torch.zeros(2)}, {"a": [1.0]}, {"a": torch.zeros(2).to_sparse()}, {"a": HUGE}],
     "optimizer": [
         *(None, [], {}, {"state": {}}, STATE | {"state": [1]}, STATE | {"state": {"a": {}}}, STATE | {"state": {0: 1}}),
         *(STATE | {"param_groups": groups} for groups in (None, {}, [1], [{}], [{"params": [0]}], [{"lr": 1.0}])),
-        STATE | {"param_groups": [{"lr": "high", "params": [0]}]},
+        *(STATE | {"param_groups": [{"lr": lr, "params": [0]}]} for lr in ("high", True, math.nan, -1.0, 10**400)),
     ],
     "random": [None, {}, {"cpu": "x"}, {"cpu": torch.zeros(5)}, {"cpu": torch.zeros(5, dtype=torch.uint8)}],
     "mean": [None, 0.5, torch.zeros(2, dtype=torch.int64)],
@@ -359,6 +365,15 @@ def test_a_folder_in_the_place_of_a_checkpoint_is_told(tmp_path):
     (tmp_path / "epoch-1.pt").mkdir()
     with pytest.raises(CheckpointError, match=r"^it is a folder$"):
         read(tmp_path / "epoch-1.pt")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes on Windows")
+def test_a_pipe_in_the_place_of_a_checkpoint_is_told_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "epoch-1.pt")
+    (tmp_path / "epoch-2.pt").symlink_to("epoch-1.pt")
+    for name in ("epoch-1.pt", "epoch-2.pt"):
+        with pytest.raises(CheckpointError, match=r"^it is no file$"):
+            read(tmp_path / name)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):

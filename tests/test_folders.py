@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 
 import pytest
 
+from dlcore import devices
 from dlcore.folders import LARGEST, FolderError, read, write
 from dlcore.history import Change, History
 from dlcore.records import Branch, Stored
@@ -94,6 +96,76 @@ def test_a_value_of_another_kind_is_refused(tmp_path, told, name, values):
         with pytest.raises(FolderError, match=r"^its run\.json cannot be used \(") as error:
             read(tmp_path)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"model": {"kind": "lenet"}},
+        {"model": {"kind": "recurrent"}},
+        {"data": {"kind": "mnist-5k"}, "model": {"kind": "cnn", "channels": [1] * 6}},
+        {"data": {"kind": "line"}},
+        {"optimizer": {"kind": "sgd", "momentum": 0.0, "nesterov": True}},
+    ],
+)
+def test_a_recipe_that_runs_nowhere_is_refused(tmp_path, told, recipe):
+    (tmp_path / "run.json").write_text(json.dumps(told | {"changes": [], "recipe": told["recipe"] | recipe}))
+    with pytest.raises(FolderError, match=r"^its run\.json cannot be used \((model|loss|optimizer)\b.*\)$"):
+        read(tmp_path)
+
+
+def test_a_recipe_that_this_machine_alone_cannot_run_is_read(tmp_path, told, monkeypatch):
+    monkeypatch.setattr(devices, "memory", lambda device: 1000)
+    recipe = told["recipe"] | {"device": "mps"}
+    (tmp_path / "run.json").write_text(json.dumps(told | {"recipe": recipe}))
+    assert read(tmp_path).recipe.device == "mps"
+    assert read(tmp_path).recipe.problems()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *([5, "pace", pace] for pace in ("fast", True, False, 0, -1.0, 1e-300, 1e-12, 1e7, 10**400)),
+        *([5, "lost", value] for value in (0, False, "all")),
+        *([5, "data.kind", kind] for kind in ("mnist-5k", "circles", "digits", None, True, 5)),
+        *([5, "loss.kind", kind] for kind in ("mse", "hinge", None)),
+        [1, "data.kind", "digits"],
+        [5, "stop.not_a_number", 5],
+    ],
+)
+def test_a_change_that_the_run_cannot_have_is_refused(tmp_path, told, change):
+    (tmp_path / "run.json").write_text(json.dumps(told | {"changes": [change]}))
+    with pytest.raises(FolderError, match=rf"^its run\.json cannot be used \({change[1]}.* is .*\)$"):
+        read(tmp_path)
+
+
+def test_a_change_to_what_runs_nowhere_is_refused(tmp_path, told):
+    recipe = told["recipe"] | {"optimizer": {"kind": "sgd", "nesterov": True}}
+    (tmp_path / "run.json").write_text(
+        json.dumps(told | {"recipe": recipe, "changes": [[5, "optimizer.momentum", 0.0]]})
+    )
+    with pytest.raises(FolderError, match=r"optimizer\.nesterov is true, which needs momentum"):
+        read(tmp_path)
+
+
+def test_changes_that_a_run_can_have_are_read(tmp_path, told):
+    """What its parent was measured by before it began may be anything."""
+    made = [[1, "data.kind", "circles"], [2, "loss.kind", "mse"], [3, "data.kind", "moons"]]
+    made += [[step, "pace", pace] for step, pace in enumerate((None, 1e-6, 1, 2.5, 1e6), 4)]
+    made += [[9, "lost", None]]
+    (tmp_path / "run.json").write_text(json.dumps(told | {"changes": made}))
+    assert read(tmp_path).history.changes == [Change(*one) for one in made]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes on Windows")
+def test_what_might_never_end_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "run.json")
+    with pytest.raises(FolderError, match=r"^its run\.json cannot be read \(it is no file\)$"):
+        read(tmp_path)
+    (tmp_path / "run.json").unlink()
+    (tmp_path / "run.json").symlink_to("/dev/zero")
+    with pytest.raises(FolderError, match="it is no file"):
+        read(tmp_path)
 
 
 def test_numbers_that_are_none_are_refused(tmp_path, told):

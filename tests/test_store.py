@@ -1,6 +1,7 @@
 import contextlib
 import gc
 import importlib.metadata
+import json
 import math
 import os
 import shutil
@@ -1175,6 +1176,18 @@ def test_a_new_list_in_a_folder_of_other_things_is_nothing_to_tell(tmp_path):
         assert runs.create(record()) == 2025
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["a list that is there", "a new list"])
+def test_files_that_have_the_names_of_runs_are_nothing_to_tell(tmp_path, known):
+    if known:
+        Store(tmp_path).close()
+    (tmp_path / "7").write_text("mine")
+    (tmp_path / "8").symlink_to("8")
+    with contextlib.closing(Store(tmp_path)) as runs:
+        assert (runs.problem, runs.unlisted(), runs.checkpoints(7)) == ("", [], [])
+        assert runs.create(record()) == 9
+    assert (tmp_path / "7").read_text() == "mine"
+
+
 # Disks that cannot be written
 
 
@@ -1562,3 +1575,35 @@ def test_a_forged_checkpoint_is_passed_over_when_a_folder_is_entered(foundling, 
     (told,) = runs.take_in(2)
     assert told == "The checkpoint epoch-5+3.pt of run 2 was passed over: it is not of this run."
     assert runs.open(2).history.steps == 50
+
+
+def test_clocks_that_cannot_be_kept_are_passed_over_when_a_folder_is_entered(foundling):
+    runs, _ = foundling
+    for kept in runs.checkpoints(2)[:2]:
+        torch.save(vars(checkpoints.read(kept.file)) | {"elapsed": 10**30}, kept.file)
+    told = runs.take_in(2)
+    assert [text.endswith("was passed over: it is not a checkpoint of dlcore.") for text in told] == [True, True]
+    assert runs.open(2).history.steps == 40
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes on Windows")
+def test_what_is_no_file_in_a_folder_is_not_waited_for(foundling):
+    runs, _ = foundling
+    os.mkfifo(runs.root / "2" / "epoch-9.pt")
+    (runs.root / "2" / "run.json").unlink()
+    os.mkfifo(runs.root / "2" / "run.json")
+    ((number, name, epoch, problem),) = runs.unlisted()
+    assert (number, name, epoch, problem) == (2, "", 5, "its run.json cannot be read (it is no file)")
+    assert runs.take_in(2, MOONS) == []
+    assert runs.open(2).history.steps == 53
+
+
+def test_a_recipe_that_runs_nowhere_is_told_when_a_folder_is_entered(foundling):
+    runs, _ = foundling
+    file = runs.root / "2" / "run.json"
+    told = json.loads(file.read_text())
+    told["recipe"]["model"] = {"kind": "lenet"}
+    file.write_text(json.dumps(told))
+    with pytest.raises(StoreError, match=r"Run 2 cannot be imported by itself: .*model is lenet, which needs pictures"):
+        runs.take_in(2)
+    assert runs.rows() == []
