@@ -4,7 +4,9 @@ to enter the run into a list of runs. What it measured is not in there.
 Such a file may come from anywhere: everything in it is checked before it is used.
 """
 
+import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dlcore.checkpoints import Checkpoint, whole
 from dlcore.history import LOST, MEASURES, Change, Epoch, History
 from dlcore.recipe import STEERABLE, Recipe, repeat, value_at
-from dlcore.records import PACE, Branch, Record, Stored, checked_name
+from dlcore.records import PACE, Branch, Record, Stored, checked_name, checked_note, checked_tags
 from dlcore.settings import Problem, SettingsError, parse, show
 
 FORMAT = 1
@@ -40,17 +42,21 @@ class About(BaseModel):
 
     format: int = Field(ge=1)
     name: str
+    note: str = ""
+    tags: list[str] = []
     created: float = Field(ge=0, le=1e11)
     branch: tuple[Count, Count, Count] | None  # parent, epoch, step
     changes: list[tuple[Count, Setting, bool | int | float | str | None]]  # step, setting, value
     recipe: dict
 
 
-def write(record: Record, folder: Path) -> None:
-    """Bring the file up to date. Raises OSError."""
+def write(record: Record, folder: Path, name: str, note: str, tags: Sequence[str]) -> None:
+    """Bring the file up to date; name, note and tags are as a person has set them since. Raises OSError."""
     values = {
         "format": FORMAT,
-        "name": record.name,
+        "name": name,
+        "note": note,
+        "tags": list(tags),
         "created": record.created,
         "branch": record.branch and astuple(record.branch),
         "changes": [astuple(change) for change in record.history.changes],
@@ -83,9 +89,11 @@ def read(folder: Path) -> Stored:
     try:
         recipe = parse(Recipe, json.dumps(about.recipe))
         _check(recipe)
+        _check_once(changes)
         for change in changes:
             _check_change(change, recipe, branch.step if branch else 0)
         known = {"branch": branch, "created": about.created, "history": History(changes=changes)}
+        known |= {"note": checked_note(about.note), "tags": checked_tags(about.tags)}
         return Stored(0, checked_name(about.name), recipe, **known)
     except SettingsError as error:
         raise FolderError(f"its {NAME} cannot be used ({str(error.problems[0]).rstrip('.')})") from None
@@ -106,6 +114,14 @@ def _check(recipe: Recipe) -> None:
     """Raises SettingsError for a recipe that runs on no machine."""
     if problems := recipe.contradictions():
         raise SettingsError(problems)
+
+
+def _check_once(changes: Sequence[Change]) -> None:
+    """Raises SettingsError for a setting that changes twice after the same step. Changes are in their order."""
+    for one, other in itertools.pairwise(changes):
+        if (one.step, one.setting) == (other.step, other.setting):
+            told = f"{one.setting} changes twice after step {one.step:,}"
+            raise SettingsError([Problem(one.setting, told)])
 
 
 def _check_change(change: Change, recipe: Recipe, start: int) -> None:
@@ -143,7 +159,9 @@ def interrupted(run: Stored, last: Checkpoint) -> Stored:
         for number, step in zip(numbers.tolist(), ends.tolist(), strict=True)
     ]
     per_epoch = round((end - start.step) / epochs) if epochs else 0
-    changes = sorted([*run.history.changes, Change(last.step, LOST, None)], key=lambda one: (one.step, one.setting))
+    lost = Change(last.step, LOST, None)
+    made = [change for change in run.history.changes if change != lost]  # it may have been entered so before
+    changes = sorted([*made, lost], key=lambda one: (one.step, one.setting))
     return replace(
         run,
         history=History(np.full(last.step, np.nan, np.float32), rows, changes),

@@ -39,7 +39,7 @@ from dlcore.checkpoints import Checkpoint, CheckpointError
 from dlcore.folders import FolderError
 from dlcore.history import Change, Epoch, History
 from dlcore.recipe import Recipe
-from dlcore.records import ACTIVE, Branch, Failure, Record, Stored, environment
+from dlcore.records import ACTIVE, LONGEST_NOTE, Branch, Failure, Record, Stored, environment
 from dlcore.settings import SettingsError, parse
 
 try:
@@ -333,7 +333,10 @@ class Store:
                 passed.append(f"The checkpoint {kept.file.name} of run {number} was passed over: {error}.")
         else:
             raise StoreError(" ".join([f"Run {number} cannot be imported: no checkpoint can be used.", *passed]))
-        note = f"Imported from its folder. What it measured up to step {last.step:,} (epoch {last.epochs}) is lost."
+        told = f"Imported from its folder. What it measured up to step {last.step:,} (epoch {last.epochs}) is lost."
+        note = "\n\n".join(filter(None, [told, run.note]))
+        if run.note.startswith(told) or len(note) > LONGEST_NOTE:  # of what a person wrote, nothing is cut off
+            note = run.note
         self._do(lambda db: _update(db, number, {"note": note, "size": self._size(number)}), write=True)
         return passed
 
@@ -354,6 +357,7 @@ class Store:
             row = db.execute("SELECT created FROM runs WHERE number = ?", [number]).fetchone()
             if row is None:  # this is another database than the last time
                 _create(db, record, number)
+                _update(db, number, self._described_in_folder(record))
             elif again:  # what it knows may be old, or of another course
                 if row["created"] != record.created:
                     told = f"Run {number}, which trains here, is another one than the run {number} in {self._file} now"
@@ -374,8 +378,7 @@ class Store:
 
         self._do(write, write=True)
         if number in self._locks:
-            with self._told():
-                folders.write(record, self._folder(number))
+            self._write_folder(record)
         if found or again:
             with self._told():  # takes its time, so nobody is locked out
                 size = self._save_checkpoints(record, found) if found else self._save_latest_again(number)
@@ -499,9 +502,28 @@ class Store:
 
     def describe(self, number: int, **values: Any) -> None:
         """Set a run's name, note or tags, which are checked already (`records.checked_name` and its kin)."""
-        if "tags" in values:
-            values["tags"] = json.dumps(values["tags"])
-        self._do(lambda db: _update(db, number, values), write=True)
+        self._do(lambda db: _update(db, number, _described(values)), write=True)
+        if number in self._locks or not self._is_held(number):  # who holds it elsewhere writes it with what comes next
+            with self._lock:
+                if self._folder(number).is_dir():
+                    self._write_folder(self.open(number))
+
+    def _write_folder(self, record: Record) -> None:
+        """Bring what a run's folder tells of it up to date."""
+        query = "SELECT name, note, tags FROM runs WHERE number = ?"
+        with self._lock, self._told():
+            row = self._do(lambda db: db.execute(query, [record.number]).fetchone())
+            if row is None:
+                raise self._unknown(record.number)
+            folders.write(record, self._folder(record.number), row["name"], row["note"], json.loads(row["tags"]))
+
+    def _described_in_folder(self, record: Record) -> dict[str, Any]:
+        """A run's name, note and tags as its folder has them, as columns; its first name where there are none."""
+        with contextlib.suppress(FolderError):
+            found = folders.read(self._folder(record.number))
+            if found.created == record.created:
+                return _described({"name": found.name, "note": found.note, "tags": found.tags})
+        return {"name": record.name}
 
     def delete(self, number: int) -> None:
         """Take a run out of sight; it can be brought back for a day."""
@@ -901,6 +923,11 @@ def _columns(record: Record) -> dict[str, Any]:
         "last_epoch": record.history.epochs[-1].epoch if record.history.epochs else 0,
         "best_epoch": record.history.best.epoch if record.history.best else 0,
     }
+
+
+def _described(values: dict[str, Any]) -> dict[str, Any]:
+    """Name, note and tags as columns."""
+    return values | ({"tags": json.dumps(values["tags"])} if "tags" in values else {})
 
 
 def _insert(table: str, values: dict) -> str:

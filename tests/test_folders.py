@@ -25,7 +25,7 @@ RUN = Stored(5, 'a 😀 "name"', MOONS, History(changes=CHANGES), branch=Branch(
 @pytest.fixture
 def told(tmp_path):
     """What a folder tells, as JSON."""
-    write(RUN, tmp_path)
+    write(RUN, tmp_path, RUN.name, "a note\n", ["a", "😀"])
     return json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
 
 
@@ -33,6 +33,7 @@ def test_what_is_written_is_read_again(tmp_path, told):
     found = read(tmp_path)
     for name in ("name", "first_recipe", "branch", "created"):
         assert getattr(found, name) == getattr(RUN, name), name
+    assert (found.note, found.tags) == ("a note\n", ("a", "😀"))
     assert found.history.changes == CHANGES
     assert found.history.steps == 0
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
@@ -41,10 +42,18 @@ def test_what_is_written_is_read_again(tmp_path, told):
 def test_it_is_written_only_when_something_is_new(tmp_path, told):
     file = tmp_path / "run.json"
     before = file.stat()
-    write(RUN, tmp_path)
+    write(RUN, tmp_path, RUN.name, "a note\n", ["a", "😀"])
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    write(Stored(5, "another", MOONS), tmp_path)
-    assert read(tmp_path).name == "another"
+    write(RUN, tmp_path, "another", "", ())
+    found = read(tmp_path)
+    assert (found.name, found.note, found.tags) == ("another", "", ())
+
+
+def test_what_was_written_before_there_were_notes_and_tags_in_it_is_read(tmp_path, told):
+    del told["note"], told["tags"]
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    found = read(tmp_path)
+    assert (found.name, found.note, found.tags) == (RUN.name, "", ())
 
 
 def test_what_is_missing_is_told(tmp_path):
@@ -80,6 +89,8 @@ def test_what_is_none_is_refused(tmp_path, content):
     [
         ("format", [None, "1", 0, True, 1.5]),
         ("name", [None, 5, "", " ", "x" * 101, "a\nb", "a\x00"]),
+        ("note", [None, 5, "x" * 10_001, "a\x00"]),
+        ("tags", [None, "a", [5], ["x" * 41], ["a\nb"], [str(number) for number in range(21)]]),
         ("created", [None, "now", -1.0, 1e300]),
         ("branch", [5, [], [1, 2], [1, 2, -3], [1, 2, "3"], [10**40, 1, 1], {"parent": 1, "epoch": 2, "step": 3}]),
         ("changes", [None, [1], [[1, "epochs"]], [[-1, "epochs", 3]], [[1, "data.kind", 3]], [[1, "epochs", [3]]]]),
@@ -136,6 +147,13 @@ def test_a_recipe_that_this_machine_alone_cannot_run_is_read(tmp_path, told, mon
 def test_a_change_that_the_run_cannot_have_is_refused(tmp_path, told, change):
     (tmp_path / "run.json").write_text(json.dumps(told | {"changes": [change]}))
     with pytest.raises(FolderError, match=rf"^its run\.json cannot be used \({change[1]}.* is .*\)$"):
+        read(tmp_path)
+
+
+def test_a_setting_that_changes_twice_at_once_is_refused(tmp_path, told):
+    changes = [[5, "epochs", 4], [6, "epochs", 5], [5, "pace", None], [5, "epochs", 7]]
+    (tmp_path / "run.json").write_text(json.dumps(told | {"changes": changes}))
+    with pytest.raises(FolderError, match=r"cannot be used \(epochs changes twice after step 5\)$"):
         read(tmp_path)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlcore import checkpoints, store
+from dlcore import checkpoints, folders, store
 from dlcore.checkpoints import Checkpoint, CheckpointError
 from dlcore.history import Change, Epoch, History
 from dlcore.records import Branch, Failure, Stored
@@ -1503,6 +1503,77 @@ def test_a_folder_alone_is_entered_again(foundling):
     with pytest.raises(StoreError, match=r"Run 2 cannot be imported: .* has no such folder"):
         runs.take_in(2)
     assert runs.create(record()) == 3
+
+
+DESCRIBED = {"name": "renamed 😀", "note": "My own words.", "tags": ("a", "b")}
+
+
+def description(runs, number):
+    found = runs.open(number)
+    return {"name": found.name, "note": found.note, "tags": found.tags}
+
+
+@pytest.mark.parametrize("when", ["under way", "over", "under way in another process"])
+def test_a_folder_tells_what_a_person_has_called_the_run(runs, held, when):
+    others = contextlib.closing(Store(runs.root)) if when == "under way in another process" else None
+    with others or contextlib.nullcontext(runs) as other:
+        if when == "over":
+            runs.release(held.number)
+        other.describe(held.number, **DESCRIBED)
+    grow(held, 1)
+    held.history.change({"pace": 5.0})
+    if when != "over":
+        runs.save(held)
+    runs.release(held.number)
+    found = folders.read(runs.root / str(held.number))
+    assert {"name": found.name, "note": found.note, "tags": found.tags} == DESCRIBED
+    assert (found.created, found.first_recipe) == (held.created, held.first_recipe)
+    assert found.history.changes == ([] if when == "over" else held.history.changes)
+    runs.describe(held.number, note="")
+    found = folders.read(runs.root / str(held.number))
+    assert (found.name, found.note, found.tags) == (DESCRIBED["name"], "", DESCRIBED["tags"])
+
+
+def test_a_run_without_a_folder_is_given_none_by_its_note(runs):
+    number = runs.create(record())
+    runs.describe(number, **DESCRIBED)
+    assert description(runs, number) == DESCRIBED
+    assert not (runs.root / str(number)).exists()
+
+
+@pytest.mark.parametrize("remove", [remove_database, cut_to_nothing])
+def test_a_run_under_way_is_entered_again_with_what_a_person_has_called_it(runs, held, remove):
+    runs.describe(held.number, **DESCRIBED)
+    remove(runs)
+    runs.save(held)
+    assert description(runs, held.number) == DESCRIBED
+    assert content(runs.open(held.number).history) == content(held.history)
+
+
+def test_the_words_in_the_folder_of_another_run_are_not_taken(runs, held):
+    runs.describe(held.number, **DESCRIBED)
+    file = runs.root / str(held.number) / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"created": 5.0}))
+    remove_database(runs)
+    runs.save(held)
+    assert description(runs, held.number) == {"name": "live", "note": "", "tags": ()}
+
+
+def test_a_folder_is_entered_with_what_a_person_has_called_the_run(runs, held):
+    told = "Imported from its folder. What it measured up to step 30 (epoch 3) is lost."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "check_weights", lambda checkpoint, recipe: None)
+        runs.describe(held.number, **DESCRIBED)
+        for _ in range(2):  # the words on the import are not repeated
+            runs = lost(runs)
+            runs.take_in(held.number)
+            assert description(runs, held.number) == DESCRIBED | {"note": f"{told}\n\nMy own words."}
+            runs.describe(held.number, tags=DESCRIBED["tags"])
+        runs.describe(held.number, note="x" * 10_000)
+        runs = lost(runs)
+        runs.take_in(held.number)
+        assert runs.open(held.number).note == "x" * 10_000
+    runs.close()
 
 
 def test_what_is_damaged_is_passed_over_when_a_folder_is_entered(foundling):
