@@ -33,6 +33,7 @@ LARGEST = 1e11  # amount of anything else, such as seconds: a database, or a cal
 
 OTHER_NETWORK = "it holds the weights of another network than this {}"
 PLAIN = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8, torch.bool}
+SINGLE = ("step", "mu_product")  # what optimizers keep once for all the numbers of a parameter
 NOT_OURS = "it is not a checkpoint of dlcore"
 
 
@@ -111,40 +112,66 @@ def _lay_out(optimizer: torch.optim.Optimizer) -> None:
 
 def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], recipe: Recipe, assign: bool = False) -> None:
     """Copy weights into a network; with `assign` they become its own. Raises CheckpointError when they do not fit."""
-    try:
-        model.load_state_dict(weights, assign=assign)
-    except RuntimeError as error:
-        raise CheckpointError(OTHER_NETWORK.format(recipe.model.kind)) from error
+    if _form(weights) != _form(model.state_dict()):
+        raise CheckpointError(OTHER_NETWORK.format(recipe.model.kind))
+    model.load_state_dict(weights, assign=assign)
 
 
 def check_weights(checkpoint: Checkpoint, recipe: Recipe) -> None:
-    """Raises CheckpointError when the recipe makes another network."""
+    """Raises CheckpointError when the recipe makes another network, or its optimizer remembers something else."""
     try:
-        expected = _shapes(recipe)
+        model = skeleton(recipe.model, recipe.data.shape, recipe.outputs)
     except DataError as error:
         raise CheckpointError(f"its network cannot be built, for {error}") from error
-    if {name: value.shape for name, value in checkpoint.model.items()} != expected:
+    if _form(checkpoint.model) != _form(model.state_dict()):
         raise CheckpointError(OTHER_NETWORK.format(recipe.model.kind))
+    same = checkpoint.optimizer_kind == recipe.optimizer.kind
+    if same and not _is_memory_of(checkpoint.optimizer, list(model.parameters())):
+        raise CheckpointError("its optimizer's memory does not fit this run")
 
 
 def fits(parent: Recipe, recipe: Recipe) -> bool:
     """Whether weights of one recipe can go on learning by another."""
-    return _shapes(parent) == _shapes(recipe)
+    one, other = (skeleton(made.model, made.data.shape, made.outputs).state_dict() for made in (parent, recipe))
+    return _form(one) == _form(other)
 
 
-def _shapes(recipe: Recipe) -> dict[str, torch.Size]:
-    weights = skeleton(recipe.model, recipe.data.shape, recipe.outputs).state_dict()
-    return {name: value.shape for name, value in weights.items()}
+def _form(weights: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (value.shape, value.dtype) for name, value in weights.items()}
+
+
+def _is_memory_of(memory: dict[str, Any], parameters: list[torch.nn.Parameter]) -> bool:
+    """Whether an optimizer that goes on from this finds numbers of the right shape for every parameter."""
+    places = range(len(parameters))
+    if [group["params"] for group in memory["param_groups"]] != [list(places)] or not memory["state"].keys() <= {
+        *places
+    }:
+        return False
+    return all(
+        value is None or (_is_plain(value) and value.shape == (() if name in SINGLE else parameters[place].shape))
+        for place, state in memory["state"].items()
+        for name, value in state.items()
+    )
 
 
 def network(recipe: Recipe, checkpoint: Checkpoint) -> Run:
     """A run that can be asked, on the CPU and without any samples; any thread may build one. Raises CheckpointError."""
-    model = skeleton(recipe.model, recipe.data.shape, recipe.outputs)
+    shape = recipe.data.shape
+    model = skeleton(recipe.model, shape, recipe.outputs)
     load_weights(model, checkpoint.model, recipe, assign=True)
+    if not all(_spreads(value, shape) for value in (checkpoint.mean, checkpoint.std)):
+        raise CheckpointError(f"it was not normalised as {recipe.data.kind} is")
     to_device(model, "cpu")
     none = Split(torch.empty(0), torch.empty(0))
     data = Dataset(none, none, none, mean=checkpoint.mean, std=checkpoint.std)
     return Run(recipe.model_copy(update={"device": "cpu"}), data, model, recipe.optimizer.build(model.parameters()))
+
+
+def _spreads(value: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor of float32 broadcasts to a sample's shape."""
+    sizes = zip(reversed(value.shape), reversed(shape), strict=False)
+    fits = value.dim() <= len(shape) and all(size in (1, whole) for size, whole in sizes)
+    return fits and value.dtype == torch.float32
 
 
 def write(checkpoint: Checkpoint, file: Path) -> None:

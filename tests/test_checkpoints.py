@@ -224,6 +224,66 @@ def test_weights_fit_the_same_network_alone(recipe, fit):
             attempt()
 
 
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_weights_of_other_digits_are_those_of_another_network(kind):
+    """Samples could not pass through them."""
+    checkpoint = taken()
+    name = list(checkpoint.model)[-1]
+    other = replace(checkpoint, model=checkpoint.model | {name: checkpoint.model[name].to(kind)})
+    for attempt in (
+        lambda: check_weights(other, RECIPE),
+        lambda: network(RECIPE, other),
+        lambda: restore(build(RECIPE, load(RECIPE.data)), other),
+    ):
+        with pytest.raises(CheckpointError, match="another network than this mlp"):
+            attempt()
+
+
+@pytest.mark.parametrize("field", ["mean", "std"])
+@pytest.mark.parametrize("value", [torch.ones(7), torch.ones(1, 1), torch.ones(0), torch.ones(1, dtype=torch.float64)])
+def test_what_raw_inputs_cannot_be_normalised_by_is_told(field, value):
+    with pytest.raises(CheckpointError, match="it was not normalised as moons is"):
+        network(RECIPE, replace(taken(), **{field: value}))
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, Recipe(model=CNN(channels=(3, 4), dense=4), batch_size=8)])
+@pytest.mark.parametrize("kind", choices(Optimizer))
+def test_the_memory_of_every_optimizer_fits_its_own_network(kind, recipe):
+    """And what is of any other shape does not, which would fail at the first step."""
+    checkpoint = taken(recipe := changed(recipe, optimizer=choices(Optimizer)[kind]()), 3)
+    check_weights(checkpoint, recipe)
+    for name, value in checkpoint.optimizer["state"][0].items():
+        for other in (torch.zeros(3), torch.zeros(()), torch.zeros(1, *value.shape), value.to_sparse(), [1.0], "7"):
+            if not torch.is_tensor(other) or other.is_sparse or other.shape != value.shape:
+                state = {0: checkpoint.optimizer["state"][0] | {name: other}}
+                forged = replace(checkpoint, optimizer=checkpoint.optimizer | {"state": state})
+                with pytest.raises(CheckpointError, match="its optimizer's memory does not fit this run"):
+                    check_weights(forged, recipe)
+                check_weights(forged, changed(recipe, optimizer=SGD() if kind != "sgd" else Adam()))  # starts without
+
+
+@pytest.mark.parametrize("kind", ["sgd", "rmsprop"])
+def test_a_memory_that_came_or_went_with_the_momentum_fits(kind):
+    for before, after in ((0.0, 0.9), (0.9, 0.0)):
+        recipes = [
+            changed(RECIPE, optimizer=choices(Optimizer)[kind](momentum=momentum)) for momentum in (before, after)
+        ]
+        check_weights(taken(recipes[0]), recipes[1])
+
+
+def test_a_memory_of_other_parameters_does_not_fit():
+    checkpoint = taken()
+    (group,), count = (
+        checkpoint.optimizer["param_groups"],
+        len(list(build(RECIPE, load(RECIPE.data)).model.parameters())),
+    )
+    forgeries = [{"param_groups": [group, group]}, {"param_groups": []}, {"state": {count: {}}}, {"state": {-1: {}}}]
+    forgeries += [{"param_groups": [group | {"params": [*group["params"], 99]}]}]
+    for forged in forgeries:
+        with pytest.raises(CheckpointError, match="its optimizer's memory does not fit this run"):
+            check_weights(replace(checkpoint, optimizer=checkpoint.optimizer | forged), RECIPE)
+
+
 def test_a_network_that_cannot_be_built_here_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision.models", None)  # as where torch and torchvision do not fit together
     with pytest.raises(CheckpointError, match="its network cannot be built, for torchvision cannot be loaded"):

@@ -17,8 +17,10 @@ import pytest
 import torch
 
 from dlcore import checkpoints, folders, store
+from dlcore.architectures import skeleton
 from dlcore.checkpoints import Checkpoint, CheckpointError
 from dlcore.history import Change, Epoch, History
+from dlcore.optimizers import Adam
 from dlcore.records import Branch, Failure, Stored
 from dlcore.store import GRACE, SCHEMA, Store, StoreError
 from pages.parts.charts import loss_figure
@@ -404,6 +406,22 @@ def test_weights_of_another_network_are_passed_over(runs):
     found, passed = runs.latest(runs.open(number))
     assert found is None
     assert "another network than this mlp" in passed[0]
+
+
+def test_an_optimizers_memory_of_another_network_is_passed_over(runs):
+    """Or the run would fail at its first step, though it could go on from the checkpoint before."""
+    number = entered(runs, record(history=history(2)))
+    model = skeleton(MOONS.model, MOONS.data.shape, MOONS.outputs).to_empty(device="cpu")
+    weights = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    memory = Adam().build(model.parameters()).state_dict()
+    whole = replace(checkpoint(1), model=weights, optimizer=memory)
+    forged = replace(checkpoint(2), model=weights, optimizer=memory | {"state": {0: {"exp_avg": torch.zeros(3)}}})
+    runs.save(runs.open(number), [whole, forged])
+    found, passed = runs.latest(runs.open(number))
+    assert found.epochs == 1
+    assert passed == [
+        "The checkpoint epoch-2.pt of run 1 was passed over: its optimizer's memory does not fit this run."
+    ]
 
 
 def test_a_folder_in_the_place_of_a_checkpoint_is_passed_over_and_hinders_nothing(runs, monkeypatch):
