@@ -17,13 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dlcore.checkpoints import Checkpoint, whole
 from dlcore.history import LOST, MEASURES, Change, Epoch, History
 from dlcore.recipe import STEERABLE, Recipe, repeat, value_at
-from dlcore.records import PACE, Branch, Record, Stored, checked_name, checked_note, checked_tags
+from dlcore.records import PACE, PACES, Branch, Record, Stored, checked_name, checked_note, checked_tags
 from dlcore.settings import Problem, SettingsError, parse, show
 
 FORMAT = 1
 NAME = "run.json"
 LARGEST = 1_000_000  # bytes that such a file may have
-PACES = 1e-6, 1e6  # the slowest and the quickest, in steps a second
 MOST_STEPS, MOST_EPOCHS = 100_000_000, 100_000  # of a run whose folder is entered: each takes room
 
 
@@ -138,7 +137,7 @@ def _check_change(change: Change, recipe: Recipe, start: int) -> None:
     elif setting in MEASURES and change.step >= start and value != value_at(recipe, setting):
         told = f"{setting} is {show(value)} after step {change.step:,}; it takes what the recipe says"
         raise SettingsError([Problem(setting, told)])
-    else:
+    elif change.step >= start or value_at(recipe, setting) is not None:  # its parent may have had other settings
         changed = repeat(recipe, {setting: value})
         if change.step >= start:
             _check(changed)

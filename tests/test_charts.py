@@ -204,6 +204,13 @@ def test_changes_on_the_way_and_the_place_of_a_branch_are_marked_with_words():
     assert "shapes" not in loss_figure([branched, job([1.0], number=2)])["layout"]
 
 
+def test_what_a_parent_changed_is_marked_though_the_branch_has_no_such_setting():
+    changes = [Change(2, "optimizer.momentum", 0.5)]  # of SGD, while the branch has Adam
+    branched = job([1.0] * 10, changes=changes, branch=Branch(7, 1, 3))
+    marks = loss_figure([branched])["layout"]["annotations"]
+    assert [mark["text"] for mark in marks] == ["momentum 0.5", "branch of run 7"]
+
+
 # --- Runs over each other
 
 

@@ -197,3 +197,9 @@ def test_a_newer_format_is_told(tmp_path, told):
     (tmp_path / "run.json").write_text(json.dumps(told | {"format": 2, "more": 5}))
     with pytest.raises(FolderError, match="has format 2, and this dlcore reads up to 1: update dlcore"):
         read(tmp_path)
+
+
+def test_a_parents_change_of_a_setting_that_the_branch_lacks_is_read(tmp_path):
+    branch = Stored(5, "adam", MOONS, History(changes=[Change(2, "optimizer.momentum", 0.5)]), branch=Branch(1, 2, 3))
+    write(branch, tmp_path, "adam", "", ())
+    assert read(tmp_path).history.changes == branch.history.changes

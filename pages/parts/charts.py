@@ -14,7 +14,7 @@ from dlcore import races
 from dlcore.curve import Curve
 from dlcore.fit import Fit
 from dlcore.history import LOST, MEASURES, Change, History
-from dlcore.recipe import Recipe, field_at
+from dlcore.recipe import Recipe, field_at, value_at
 from dlcore.records import PACE, Record
 
 # Okabe and Ito's palette, safe for colour-blind eyes; what vanishes in one of the themes is replaced: black by grey,
@@ -201,6 +201,8 @@ def change_text(recipe: Recipe, change: Change) -> str:
     if change.setting in MEASURES:
         return "measured by another loss" if change.setting == "loss.kind" else "measured on other data"
     value = f"{change.value:g}" if isinstance(change.value, float) else str(change.value).lower()
+    if value_at(recipe, change.setting) is None:  # a parent's, whose optimizer had other settings
+        return f"{change.setting.rpartition('.')[2].replace('_', ' ')} {value}"
     return f"{field_at(recipe, change.setting).title.lower()} {value}"
 
 
