@@ -165,7 +165,7 @@ class Tuning:
     def told(self, name: str) -> str:
         """How a contestant came by its rate, in a sentence."""
         tries, recipe = self.tries[name], self.field[name]
-        how = f"of {len(tries)} tried for {_count(tries_epochs(recipe))}"
+        how = f"of {('one', 'two', 'three')[len(tries) - 1]} tried for {_count(tries_epochs(recipe))}"
         others = ", ".join(f"{one.rate:g} ({one.result}, run {one.run})" for one in tries)
         best = f"the best {how}" if any(one.won for one in tries) else f"the lowest {how}, since none came through"
         return f"Learning rate {recipe.optimizer.lr:g}, {best}: {others}."

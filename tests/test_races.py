@@ -392,7 +392,9 @@ def test_when_every_rate_fails_the_lowest_races(conductor):
     assert [job.status for job in conductor.jobs[:2]] == ["failed", "failed"]
     assert conductor.jobs[2].recipe.optimizer.lr == 1
     told = tuning(conductor).told("a")
-    assert told.startswith("Learning rate 1, the lowest of 2 tried for 200 epochs, since none came through: 1 (failed")
+    assert told.startswith(
+        "Learning rate 1, the lowest of two tried for 200 epochs, since none came through: 1 (failed"
+    )
 
 
 def test_a_race_goes_on_though_what_was_tried_cannot_be_noted(tmp_path, monkeypatch):
@@ -432,7 +434,7 @@ def test_what_was_tried_is_kept_with_the_runs(tmp_path):
         kept = [conductor.store.open(job.number) for job in jobs]
     assert [run.tags for run in kept] == [("try",)] * 3 + [()] * 2
     assert [run.note for run in kept[3:]] == ["", told]
-    assert told.startswith(f"Learning rate {kept[4].recipe.optimizer.lr:g}, the best of 3 tried for 2 epochs: ")
+    assert told.startswith(f"Learning rate {kept[4].recipe.optimizer.lr:g}, the best of three tried for 2 epochs: ")
     for run in tries:
         share = f"{run.history.epochs[-1].val_accuracy:.1%} right"
         assert f"{run.recipe.optimizer.lr:g} ({share}, run {run.number})" in told
