@@ -86,25 +86,27 @@ def live(recipe: Recipe | None, chosen: Draft) -> None:
                 begin(recipe, chosen, pace=panels.pace(), in_turn=True)
 
     panels.buttons(current, start, startable=recipe is not None, more=more)
-    choose_shown()
+    choose_shown(chosen)
     run = shown_run()
     panels.follow(lambda: look(run, chosen), runs_here, shown)
 
 
-def choose_shown() -> None:
-    """Which run the page shows, and with several under way a choice of them."""
+def choose_shown(chosen: Draft) -> None:
+    """Which run the page shows, and with several under way a choice of them; before the first, what Start would make:
+    the line is always there, so that nothing moves when runs come.
+    """
     shown = shown_run()
     runs = {job.number: job for job in runs_here() if job.active or job is shown}
+    names = {number: f"{panels.escape(job.name)} · run {number}" for number, job in runs.items()}
     with st.container(key="under-way"):
-        if not runs:
-            return
         picked = st.pills(
             "Under way",
-            list(runs),
-            default=shown.number,
-            format_func=lambda number: f"{panels.escape(runs[number].name)} · run {number}",
+            list(names) or [0],
+            default=shown.number if shown else 0,
+            format_func=lambda number: names.get(number, f"{panels.escape(chosen.run_name)} · not started"),
             label_visibility="collapsed",
             required=True,
+            disabled=not runs,
             key=f"train/shown/{'-'.join(map(str, runs))}",
         )
         keep("train/shown", picked)

@@ -833,3 +833,13 @@ def test_a_run_that_would_take_much_of_the_memory_is_warned_of_and_can_start(mon
     at = opened()
     assert "GB" in told(at)
     assert "Start" in enabled(at)
+
+
+def test_the_line_of_runs_is_there_before_the_first_one():
+    """So that charts stand where they are when a run comes."""
+    at = opened()
+    (line,) = at.pills
+    assert (line.disabled, line.options) == (True, [f"{DEFAULT} · not started"])
+    under_way(at)
+    (line,) = at.pills
+    assert (line.disabled, line.options) == (False, [f"{panels.escape(session.jobs()[0].name)} · run 1"])
