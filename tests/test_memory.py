@@ -115,7 +115,8 @@ with tempfile.TemporaryDirectory() as root:
 @pytest.mark.parametrize(
     "recipe",
     [
-        Recipe(data=Moons(samples=200), model=MLP(widths=(4000, 2000)), epochs=5),
+        # As many epochs as copies are counted on: of more, more may wait for a slow disk.
+        Recipe(data=Moons(samples=200), model=MLP(widths=(4000, 2000)), epochs=memory.COPIES),
         Recipe(model=CNN(channels=(8,)), epochs=1, batch_size="all"),
     ],
     ids=["many weights", "large batches"],

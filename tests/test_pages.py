@@ -415,8 +415,11 @@ def test_a_boundary_is_of_the_moment_that_the_charts_show(monkeypatch):
 
     at = opened()
     under_way(at)
+    (job,) = session.jobs()
+    before = job.history.steps
+    job.step()
+    wait_until(lambda: job.history.steps > before, LONG)  # or there would be nothing new to ask
     monkeypatch.setattr(Job, "ask", later)
-    session.jobs()[0].step()
     well(at.run())
     assert f"step {asked[-1]} of" in seen(at)
     assert reached(figures["loss"]) == asked[-1]
