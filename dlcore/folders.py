@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dlcore.checkpoints import Checkpoint, whole
-from dlcore.history import LOST, MEASURES, Change, Epoch, History
+from dlcore.history import LOST, MEASURES, Change, Epoch, History, in_order
 from dlcore.recipe import STEERABLE, Recipe, repeat, value_at
 from dlcore.records import PACE, PACES, Branch, Record, Stored, checked_name, checked_note, checked_tags
 from dlcore.settings import Problem, SettingsError, parse, show
@@ -160,7 +160,7 @@ def interrupted(run: Stored, last: Checkpoint) -> Stored:
     per_epoch = round((end - start.step) / epochs) if epochs else 0
     lost = Change(last.step, LOST, None)
     made = [change for change in run.history.changes if change != lost]  # it may have been entered so before
-    changes = sorted([*made, lost], key=lambda one: (one.step, one.setting))
+    changes = sorted([*made, lost], key=in_order)
     return replace(
         run,
         history=History(np.full(last.step, np.nan, np.float32), rows, changes),

@@ -116,7 +116,7 @@ class History:
         others = [change for change in self.changes if change.step < self.steps or change.setting not in values]
         new = [Change(self.steps, setting, value) for setting, value in values.items()]
         # A new list: others may be reading the old one.
-        self.changes = sorted([*others, *new], key=_order)
+        self.changes = sorted([*others, *new], key=in_order)
 
     @property
     def measured_since(self) -> int:
@@ -133,7 +133,7 @@ class History:
         """What was measured in the first steps alone, with every change that was ever made."""
         lost = {min(change.step, step) for change in self.changes if change.setting == LOST}
         changes = [change for change in self.changes if change.setting != LOST]
-        changes = sorted([*changes, *(Change(at, LOST, None) for at in lost)], key=_order)
+        changes = sorted([*changes, *(Change(at, LOST, None) for at in lost)], key=in_order)
         return History(self.losses[:step], [row for row in self.epochs if row.step <= step], changes)
 
     def frozen(self) -> "History":
@@ -181,7 +181,8 @@ class History:
         return [asdict(row) for row in self.epochs]
 
 
-def _order(change: Change) -> tuple[int, str]:
+def in_order(change: Change) -> tuple[int, str]:
+    """What changes are sorted by."""
     return change.step, change.setting
 
 

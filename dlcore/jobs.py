@@ -547,7 +547,7 @@ class Conductor:
         """
         before = next((job for job in self.jobs if job.number == number), None)
         self._open_or_tell()
-        if before and not before.active and not before._kept.wait(0 if before.trouble else 10):
+        if before and not before.active and not before.wait_saved(0 if before.trouble else 10):
             raise StoreError(f"The end of run {number} is not saved yet. {before.trouble}".strip())
         self._store_or_tell().hold(number)
         try:
