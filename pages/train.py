@@ -24,7 +24,7 @@ from pages.parts.charts import accuracy_figure, confusion_figure, fit_figure, lo
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.download import download_button
 from pages.parts.facts import csv, table
-from pages.parts.frame import ensure_frame
+from pages.parts.frame import ensure_frame, part
 from pages.parts.live_chart import live_chart
 from pages.parts.moments import Moment, moment_of
 from pages.parts.session import (
@@ -296,24 +296,27 @@ with st.sidebar:
     choose_named(chosen)
     edit_recipe(chosen)
 show_address(chosen)
-panels.problem_list(chosen.refused, "This link asks for what cannot be had:")
 try:
-    recipe = read(json.dumps(chosen.values))
+    recipe, problems = read(json.dumps(chosen.values)), []
     if point := chosen.branch:
-        branch_note(chosen)
-        if problems := branch_problems(point.recipe, point.epoch, recipe):
-            raise SettingsError(problems)
+        problems = branch_problems(point.recipe, point.epoch, recipe)
 except SettingsError as error:
-    recipe = None
-    panels.problem_list(error.problems)
-else:
-    for warning in recipe.warnings():
+    recipe, problems = None, error.problems
+recipe = None if problems else recipe
+warnings = recipe.warnings() if recipe else []
+with part(bool(chosen.refused or chosen.branch or problems or warnings)):
+    panels.problem_list(chosen.refused, "This link asks for what cannot be had:")
+    if chosen.branch:
+        branch_note(chosen)
+    panels.problem_list(problems)
+    for warning in warnings:
         st.warning(panels.escape(warning.text), icon=":material/memory:")
 active = any(job.active for job in runs_here())
 st.fragment(live)(recipe, chosen)
-if run and store():
-    label = "Name it, note something, branch from it: this run on the Runs page"
-    st.page_link("pages/runs.py", label=label, query_params={"run": run.id})
+with part(bool(run and store())):
+    if run and store():
+        label = "Name it, note something, branch from it: this run on the Runs page"
+        st.page_link("pages/runs.py", label=label, query_params={"run": run.id})
 if not active:
     interrupted_note()
 if recipe:

@@ -17,6 +17,7 @@ import dlcore.fit
 from dlcore import memory
 from dlcore.activations import Activation
 from dlcore.augmentation import Augmentation
+from dlcore.history import History
 from dlcore.jobs import Job
 from dlcore.optimizers import Optimizer
 from dlcore.recipe import Recipe
@@ -266,6 +267,27 @@ def test_step_takes_one_step_from_fresh_weights_and_stop_ends_it():
     well(at.run())
     assert job.status == "stopped"
     assert "stopped" in seen(at)
+
+
+def test_what_the_page_says_of_a_paused_run_is_of_the_step_after_which_it_stands(monkeypatch):
+    monkeypatch.setattr(panels, "IN_HAND", LONG)
+    at = choose(opened(), "Recipe", "digits")
+    press(well(find(at.number_input, "Epochs").set_value(100_000).run()), "Start")
+    (job,) = session.jobs()
+    wait_until(lambda: job.history.steps, LONG)
+    well(at.run())
+    add_step = History.add_step
+
+    def in_hand(history, loss):
+        wait_until(lambda: job.status == "paused", LONG)
+        with contextlib.suppress(AssertionError):  # the page does not wait: by then it has drawn an earlier step
+            wait_until(lambda: session.conductor()._questions, 2)
+        add_step(history, loss)
+
+    monkeypatch.setattr(History, "add_step", in_hand)
+    press(at, "Pause")
+    settle(job)
+    assert f"step {job.history.steps} of" in seen(at)
 
 
 def test_a_run_that_diverges_says_what_to_do():

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
 from typing import NamedTuple
 
 import streamlit as st
@@ -19,6 +20,7 @@ MOST_PROBLEMS = 10  # that are listed: a link may ask for anything
 # next, and each look costs the browser as much as training takes for many steps.
 TICKS = {0: 0.4, 20: 1.0, 60: 2.0}
 AGAIN = 1.0  # seconds until the next look for an answer that is on its way, when nothing trains
+IN_HAND = 0.2  # seconds that a click on Pause waits for the step in hand
 FULL_SPEED = "full speed"
 PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, FULL_SPEED)
 
@@ -42,6 +44,11 @@ def buttons(
     def each(act: Callable[[Job], None]) -> Callable[[], None]:
         return lambda: [act(job) for job in active()]
 
+    def pause() -> None:
+        each(Job.pause)()
+        # What the page says of a paused run is to hold: a question is answered once the step in hand is done.
+        wait([job.ask(lambda run: None) for job in active() if job.ready], IN_HAND)
+
     def set_pace() -> None:
         choose_for_all("pace", widget("pace"))
         for job in active():
@@ -58,7 +65,7 @@ def buttons(
             disabled=bool(going) or not startable,
             help="Train from fresh weights with the settings on the left.",
         )
-        st.button("Pause", on_click=each(Job.pause), disabled=not running, help="Stop for a moment; nothing is lost.")
+        st.button("Pause", on_click=pause, disabled=not running, help="Stop for a moment; nothing is lost.")
         st.button("Resume", on_click=each(Job.resume), disabled=not paused, help="Go on where it was paused.")
         step = st.button("Step", disabled=not (going or startable), help="One single training step, then a pause.")
         st.button("Stop", on_click=each(Job.stop), disabled=not going, help="End here and keep what was learned.")

@@ -222,7 +222,9 @@ def reaches_here(page: Page, word: str) -> None:
 
 
 def step_here(page: Page) -> int:
-    return int(re.search(r"step (\d+) of", detail(page).inner_text())[1])
+    """The step that the detail tells, once it tells one."""
+    found = "document.querySelector('.st-key-run-detail')?.innerText.match(/step (\\d+) of/)?.[1]"
+    return int(page.wait_for_function(found).json_value())
 
 
 def test_a_deleted_run_can_be_brought_back(page: Page, url: str):
