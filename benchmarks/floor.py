@@ -14,10 +14,10 @@ import torch
 from benchmarks.measuring import conductor, in_turns, print_table, spread
 from benchmarks.pictures import cifar_at_hand
 from benchmarks.steps import bare
-from dlcore.datasets import load
+from dlcore.catalogue.datasets import load
+from dlcore.engine.training import build
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
-from dlcore.training import build
 
 NAMES, LEARNED = ("simplenet", "mnist-cnn", "cifar-lenet", "row-lstm"), ("simplenet", "mnist-cnn", "row-lstm")
 ROUNDS, SECONDS, SEEDS = 11, 0.5, 3

@@ -30,14 +30,14 @@ from benchmarks.pictures import write_mnist
 from benchmarks.steps import bare, trained
 from benchmarks.tick import epoch
 from benchmarks.viewing import dashboard, new_page
-from dlcore.architectures import MLP
-from dlcore.datasets import load
+from dlcore.catalogue.architectures import MLP
+from dlcore.catalogue.datasets import load
+from dlcore.engine.training import build
 from dlcore.history import History
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
-from dlcore.records import Stored
-from dlcore.store import Store
-from dlcore.training import build
+from dlcore.runs.records import Stored
+from dlcore.runs.store import Store
 from pages.parts.charts import accuracy_figure, loss_figure
 from tests.browser.chromium import launched
 from tests.browser.helpers import drawn, settled, visit

@@ -15,8 +15,8 @@ from benchmarks.measuring import ENDLESS, conductor, print_table, under_way
 from benchmarks.memory import resident
 from benchmarks.steps import trained
 from benchmarks.viewing import begin, dashboard, new_page
-from dlcore.architectures import MLP
-from dlcore.jobs import Conductor
+from dlcore.catalogue.architectures import MLP
+from dlcore.engine.jobs import Conductor
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from tests.browser.chromium import launched

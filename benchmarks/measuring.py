@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcore.jobs import Conductor, Job
-from dlcore.store import Store
+from dlcore.engine.jobs import Conductor, Job
+from dlcore.runs.store import Store
 
 ENDLESS = 10_000  # epochs, which no benchmark comes near
 PACKAGES = ("torch", "torchvision", "streamlit", "plotly", "lightning", "skorch", "keras", "fastai")

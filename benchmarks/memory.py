@@ -18,7 +18,7 @@ from benchmarks.tick import PER_EPOCH, epoch
 from benchmarks.viewing import begin, dashboard, tabs
 from dlcore.history import History
 from dlcore.recipes import RECIPES
-from dlcore.store import Store
+from dlcore.runs.store import Store
 from tests.browser.chromium import launched
 
 LENGTHS, MINUTES, SETTLED = (10**3, 10**4, 10**5, 10**6), 35, 5

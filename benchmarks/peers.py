@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from benchmarks.measuring import installed
-from dlcore import datasets
+from dlcore.catalogue import datasets
+from dlcore.engine.training import build
 from dlcore.recipe import Recipe
-from dlcore.training import build
 
 Epoch = Callable[[], float]
 

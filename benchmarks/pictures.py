@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcore.datasets import data_root
+from dlcore.catalogue.datasets import data_root
 
 PIECE = 100_000  # pictures that are drawn at a time, so that there can be more than fit into memory
 

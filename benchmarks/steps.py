@@ -16,11 +16,11 @@ from torch import Tensor
 from benchmarks.measuring import ENDLESS, conductor, in_turns, let_go, print_table, spread, under_way
 from benchmarks.peers import PEERS, Peer, Task
 from benchmarks.pictures import cifar_at_hand
-from dlcore.datasets import load
-from dlcore.jobs import Job
+from dlcore.catalogue.datasets import load
+from dlcore.engine.jobs import Job
+from dlcore.engine.training import Run, build
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
-from dlcore.training import Run, build
 
 NAMES, BATCHES = ("simplenet", "mnist-cnn", "cifar-lenet", "row-lstm"), (32, 64, 512)
 ROUNDS, SECONDS, THREADS = 5, 0.5, 1

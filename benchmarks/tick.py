@@ -14,7 +14,7 @@ import torch
 from benchmarks.measuring import print_table, spread
 from dlcore.history import Epoch, History
 from dlcore.recipes import RECIPES
-from dlcore.records import Stored
+from dlcore.runs.records import Stored
 from pages.parts.charts import accuracy_figure, loss_figure
 
 LENGTHS, ROUNDS = (10**3, 10**4, 10**5, 10**6), 60

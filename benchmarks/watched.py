@@ -13,7 +13,7 @@ from functools import partial
 from benchmarks.measuring import ENDLESS, in_turns, print_table, spread
 from benchmarks.viewing import begin, dashboard, readers, tabs
 from dlcore.recipes import RECIPES
-from dlcore.store import Store
+from dlcore.runs.store import Store
 from tests.browser.chromium import launched
 
 NAMES = ("simplenet", "mnist-cnn")

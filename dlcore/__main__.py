@@ -16,14 +16,14 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine.training import Run, predict, score
 from dlcore.history import Epoch
-from dlcore.jobs import Conductor, Job
 from dlcore.recipe import Recipe, change, parse_change, read
 from dlcore.recipes import RECIPES
-from dlcore.records import LONGEST_NAME, branch_name
+from dlcore.runs.records import LONGEST_NAME, branch_name
+from dlcore.runs.store import Store, StoreError
 from dlcore.settings import Problem, Settings, SettingsError, accepted, did_you_mean, explanation, family_of, show
-from dlcore.store import Store, StoreError
-from dlcore.training import Run, predict, score
 
 POLL = 0.05  # seconds between two looks at the job
 ROWS = 25  # at most, of the table that a person reads

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from dlcore import devices
-from dlcore.architectures import Architecture, skeleton
+from dlcore.catalogue import devices
+from dlcore.catalogue.architectures import Architecture, skeleton
+from dlcore.catalogue.splits import RESIDENT
 from dlcore.settings import Problem
-from dlcore.splits import RESIDENT
 
 EVALUATION_BATCH = 256  # samples between two yields while evaluating: about as long as a training step of 64
 BLOCK = 8  # batches gathered at a time: few calls for small ones, while large ones stay in the processor's cache

@@ -10,15 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from dlcore import devices, memory
-from dlcore.architectures import MLP, Architecture
-from dlcore.augmentation import Augmentation
-from dlcore.datasets import Data, DataError, Mnist5k
-from dlcore.losses import CrossEntropy, Loss
-from dlcore.optimizers import Adam, Optimizer
-from dlcore.schedules import Constant, Schedule
+from dlcore import memory
+from dlcore.catalogue import devices
+from dlcore.catalogue.architectures import MLP, Architecture
+from dlcore.catalogue.augmentation import Augmentation
+from dlcore.catalogue.datasets import Data, DataError, Mnist5k
+from dlcore.catalogue.losses import CrossEntropy, Loss
+from dlcore.catalogue.optimizers import Adam, Optimizer
+from dlcore.catalogue.schedules import Constant, Schedule
+from dlcore.catalogue.stopping import Stopping
 from dlcore.settings import Problem, Settings, SettingsError, did_you_mean, family_of, one_of, parse, show
-from dlcore.stopping import Stopping
 
 # What may change while a run trains: nothing that its weights or its place among the batches hang on.
 STEERABLE = (

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from dlcore.activations import Tanh
-from dlcore.architectures import CNN, MLP, LeNet, Linear, Recurrent
-from dlcore.augmentation import Augmentation
-from dlcore.datasets import Cifar10, Line, Moons, PassFail
-from dlcore.losses import BinaryCrossEntropy, MeanSquaredError
-from dlcore.optimizers import SGD, Adam
+from dlcore.catalogue.activations import Tanh
+from dlcore.catalogue.architectures import CNN, MLP, LeNet, Linear, Recurrent
+from dlcore.catalogue.augmentation import Augmentation
+from dlcore.catalogue.datasets import Cifar10, Line, Moons, PassFail
+from dlcore.catalogue.losses import BinaryCrossEntropy, MeanSquaredError
+from dlcore.catalogue.optimizers import SGD, Adam
+from dlcore.catalogue.schedules import OneCycle
 from dlcore.recipe import Recipe
-from dlcore.schedules import OneCycle
 
 
 @dataclass(frozen=True)

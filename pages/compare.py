@@ -5,11 +5,11 @@ import json
 
 import streamlit as st
 
-from dlcore import races
-from dlcore.jobs import Job
+from dlcore.engine.jobs import Job
 from dlcore.recipe import Recipe, change, read
-from dlcore.records import Record, Stored
+from dlcore.runs.records import Record, Stored
 from dlcore.settings import SettingsError
+from dlcore.studies import races
 from pages.parts import panels
 from pages.parts.charts import accuracy_figure, colour, dashes, loss_figure
 from pages.parts.choosing import choose_runs, known, offered

@@ -8,9 +8,9 @@ import streamlit as st
 import torch
 from PIL import Image
 
-from dlcore.datasets import Data
-from dlcore.drawing import drawing_to_digit
-from dlcore.jobs import Job
+from dlcore.catalogue.datasets import Data
+from dlcore.engine.jobs import Job
+from dlcore.inside.drawing import drawing_to_digit
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.settings import choices
 from pages.parts import panels

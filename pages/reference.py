@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dlcore.activations import Activation
+from dlcore.catalogue.activations import Activation
 from dlcore.recipe import Recipe
 from dlcore.settings import Settings, accepted, choices, explanation, family_of
 from pages.parts.frame import ensure_frame

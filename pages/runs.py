@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dlcore.records import ACTIVE, Record
+from dlcore.runs.records import ACTIVE, Record
 from pages.parts import panels
 from pages.parts.charts import overlay_figure
 from pages.parts.facts import difference, table

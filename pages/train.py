@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 import streamlit as st
 
-from dlcore.architectures import layers, size
-from dlcore.fit import Fit, fit, visible
+from dlcore.catalogue.architectures import layers, size
+from dlcore.engine.jobs import Job, branch_problems
+from dlcore.engine.metrics import confusion, per_class
 from dlcore.history import History
-from dlcore.jobs import Job, branch_problems
-from dlcore.metrics import confusion, per_class
+from dlcore.inside.fit import Fit, fit, visible
 from dlcore.recipe import Recipe, read
 from dlcore.recipes import RECIPES
 from dlcore.settings import SettingsError

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dlcore import saving
-from dlcore.jobs import Conductor
+from dlcore.engine.jobs import Conductor
+from dlcore.runs import saving
 
 
 def pytest_configure(config: pytest.Config) -> None:

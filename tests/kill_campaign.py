@@ -25,12 +25,12 @@ from pathlib import Path
 import torch
 
 from dlcore.__main__ import main
-from dlcore.checkpoints import network
-from dlcore.store import Store
-from dlcore.training import predict
+from dlcore.engine.training import predict
+from dlcore.runs.checkpoints import network
+from dlcore.runs.store import Store
+from tests.catalogue.test_datasets import write_cifar
 from tests.running import forkserver, measured
-from tests.test_checkpoints import same
-from tests.test_datasets import write_cifar
+from tests.runs.test_checkpoints import same
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from dlcore import jobs
-from dlcore.architectures import MLP
-from dlcore.datasets import Mnist5k, Moons, load
+from dlcore.catalogue.architectures import MLP
+from dlcore.catalogue.datasets import Mnist5k, Moons, load
+from dlcore.catalogue.splits import Dataset, Split
+from dlcore.engine import jobs
+from dlcore.engine.jobs import Conductor, Job
 from dlcore.history import History
-from dlcore.jobs import Conductor, Job
 from dlcore.recipe import Recipe
-from dlcore.records import Stored
-from dlcore.splits import Dataset, Split
-from dlcore.store import Store
+from dlcore.runs.records import Stored
+from dlcore.runs.store import Store
 from tests.waiting import wait_until
 
 LONG = 60  # seconds that nothing here comes near

@@ -14,10 +14,10 @@ from benchmarks.__main__ import NAMES
 from benchmarks.measuring import in_turns, pause, spread, under_way
 from benchmarks.peers import PEERS, Task
 from benchmarks.pictures import cifar_at_hand, write_cifar, write_mnist
-from dlcore.datasets import Cifar10, Mnist, load
+from dlcore.catalogue.datasets import Cifar10, Mnist, load
+from dlcore.engine.training import Step, build, train
 from dlcore.recipe import change
 from dlcore.recipes import RECIPES
-from dlcore.training import Step, build, train
 from pages.parts.charts import accuracy_figure, loss_figure
 from tests.running import opened, settle
 

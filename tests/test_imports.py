@@ -85,7 +85,7 @@ def test_the_reading_of_imports_finds_those_that_are_known_to_be_there():
     assert {"settings", "datasets", "optimizers"} <= GRAPH["recipe"]
     assert {"settings", "recipe", "datasets"} <= reached("jobs")
     within_functions = {"sklearn.datasets", "pooch", "pandas"}
-    assert within_functions | {"torch", "dlcore.settings.Slider"} <= imports(ROOT / "dlcore/datasets.py")
+    assert within_functions | {"torch", "dlcore.settings.Slider"} <= imports(ROOT / "dlcore/catalogue/datasets.py")
 
 
 @pytest.mark.parametrize("layer", range(len(LAYERS)))
@@ -141,7 +141,7 @@ def test_charts_are_pure():
 def test_the_engine_starts_without_what_only_some_choices_need():
     late = ["torchvision", "torch._dynamo", "sklearn", "pandas", "mlxtend", "pooch", "streamlit", "plotly"]
     program = f"""
-import sys, dlcore.jobs
+import sys, dlcore.engine.jobs
 from dlcore.recipes import RECIPES
 assert not any(named.recipe.problems() or named.recipe.warnings() for named in RECIPES.values())
 print([name for name in {late} if name in sys.modules])

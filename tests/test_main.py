@@ -17,14 +17,14 @@ import pytest
 import torch
 
 from dlcore.__main__ import main
-from dlcore.datasets import Cifar10, Moons
-from dlcore.jobs import Job
+from dlcore.catalogue.datasets import Cifar10, Moons
+from dlcore.engine.jobs import Job
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
-from dlcore.store import Store, StoreError
+from dlcore.runs.store import Store, StoreError
 from tests.kill_campaign import Process
 from tests.running import LONG
-from tests.test_store import checkpoint, entered, history, record
+from tests.runs.test_store import checkpoint, entered, history, record
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]

@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from benchmarks.pictures import write_mnist
-from dlcore import devices, memory, splits
-from dlcore.architectures import CNN, MLP, Linear, ResNet18, skeleton
-from dlcore.datasets import Cifar10, Mnist, Moons
+from dlcore import memory
+from dlcore.catalogue import devices, splits
+from dlcore.catalogue.architectures import CNN, MLP, Linear, ResNet18, skeleton
+from dlcore.catalogue.datasets import Cifar10, Mnist, Moons
+from dlcore.catalogue.optimizers import SGD, Adam
 from dlcore.memory import needed
-from dlcore.optimizers import SGD, Adam
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
 from dlcore.settings import SettingsError
-from tests.test_architectures import SHAPED
+from tests.catalogue.test_architectures import SHAPED
 
 ROOT = Path(__file__).parents[1]
 
@@ -92,9 +93,9 @@ MEASURED = """
 import json, sys, tempfile
 from pathlib import Path
 from dlcore import memory
-from dlcore.jobs import Conductor, prepare
+from dlcore.engine.jobs import Conductor, prepare
 from dlcore.recipe import read
-from dlcore.store import Store
+from dlcore.runs.store import Store
 
 def status(name):
     return int(next(line for line in open("/proc/self/status") if line.startswith(name)).split()[1]) * 1024
@@ -218,7 +219,7 @@ def test_torchvision_that_cannot_be_loaded_is_a_problem_of_the_network_that_need
     def broken(name):
         raise RuntimeError("operator torchvision::nms does not exist")
 
-    monkeypatch.setattr("dlcore.datasets.importlib.import_module", broken)
+    monkeypatch.setattr("dlcore.catalogue.datasets.importlib.import_module", broken)
     memory._looked_at.cache_clear()
     (problem,) = Recipe(model=ResNet18(), batch_size=3).problems()
     assert problem.setting == "model.kind"

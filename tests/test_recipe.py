@@ -4,16 +4,16 @@ import typing
 
 import pytest
 
-from dlcore import devices
-from dlcore.activations import ReLU, Tanh
-from dlcore.architectures import CNN, MLP, Architecture, Linear, Recurrent
-from dlcore.augmentation import Augmentation
-from dlcore.datasets import Cifar10, Data, Line, Mnist5k, Moons
-from dlcore.losses import CrossEntropy, Huber, Loss, MeanSquaredError
-from dlcore.optimizers import SGD, Adam, Optimizer
+from dlcore.catalogue import devices
+from dlcore.catalogue.activations import ReLU, Tanh
+from dlcore.catalogue.architectures import CNN, MLP, Architecture, Linear, Recurrent
+from dlcore.catalogue.augmentation import Augmentation
+from dlcore.catalogue.datasets import Cifar10, Data, Line, Mnist5k, Moons
+from dlcore.catalogue.losses import CrossEntropy, Huber, Loss, MeanSquaredError
+from dlcore.catalogue.optimizers import SGD, Adam, Optimizer
+from dlcore.catalogue.schedules import Schedule, StepDecay
 from dlcore.recipe import STEERABLE, Recipe, change, field_at, read, repeat, steer, steerable, value_at
 from dlcore.recipes import DEFAULT, RECIPES
-from dlcore.schedules import Schedule, StepDecay
 from dlcore.settings import Settings, SettingsError, accepted, bounds, choices, family_of, parse
 
 FIELDS = {"data": Data, "model": Architecture, "loss": Loss, "optimizer": Optimizer, "schedule": Schedule}

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dlcore.datasets import Cifar10
-from dlcore.jobs import Conductor
+from dlcore.catalogue.datasets import Cifar10
+from dlcore.engine.jobs import Conductor
+from dlcore.engine.training import predict
 from dlcore.recipe import change, read
 from dlcore.recipes import DEFAULT, RECIPES
-from dlcore.training import predict
 
 pytestmark = pytest.mark.timeout(1200)  # on a busy machine, a training of half a minute takes many
 

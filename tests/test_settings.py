@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from dlcore.activations import Activation
-from dlcore.architectures import MLP, Architecture
-from dlcore.augmentation import Augmentation
-from dlcore.datasets import Data
-from dlcore.losses import Loss
-from dlcore.optimizers import SGD, Adam, Optimizer
+from dlcore.catalogue.activations import Activation
+from dlcore.catalogue.architectures import MLP, Architecture
+from dlcore.catalogue.augmentation import Augmentation
+from dlcore.catalogue.datasets import Data
+from dlcore.catalogue.losses import Loss
+from dlcore.catalogue.optimizers import SGD, Adam, Optimizer
+from dlcore.catalogue.schedules import Schedule
 from dlcore.recipe import Recipe
-from dlcore.schedules import Schedule
 from dlcore.settings import (
     Problem,
     Settings,

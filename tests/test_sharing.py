@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlcore.activations import Activation
+from dlcore.catalogue.activations import Activation
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
 from dlcore.settings import SettingsError, choices, family_of

@@ -11,11 +11,11 @@ import numpy as np
 import streamlit as st
 from torch import Tensor
 
-from dlcore.checkpoints import Checkpoint
-from dlcore.jobs import Job
-from dlcore.records import Record
-from dlcore.store import StoreError
-from dlcore.training import Run, predict
+from dlcore.engine.jobs import Job
+from dlcore.engine.training import Run, predict
+from dlcore.runs.checkpoints import Checkpoint
+from dlcore.runs.records import Record
+from dlcore.runs.store import StoreError
 from pages.parts import panels
 from pages.parts.asking import Question, hear
 from pages.parts.charts import colour

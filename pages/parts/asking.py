@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any, NamedTuple
 
-from dlcore.store import StoreError
+from dlcore.runs.store import StoreError
 from pages.parts.session import keep, remember
 
 PATIENCE = 0.25  # seconds that a look waits for answers

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dlcore import races
 from dlcore.curve import Curve
-from dlcore.fit import Fit
 from dlcore.history import LOST, MEASURES, Change, History
+from dlcore.inside.fit import Fit
 from dlcore.recipe import Recipe, field_at, value_at
-from dlcore.records import PACE, Record
+from dlcore.runs.records import PACE, Record
+from dlcore.studies import races
 
 # Okabe and Ito's palette, safe for colour-blind eyes; what vanishes in one of the themes is replaced: black by grey,
 # yellow by a darker one, and the blue is a little lighter.

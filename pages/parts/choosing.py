@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 
 import streamlit as st
 
-from dlcore.jobs import Job
-from dlcore.records import Record
-from dlcore.store import StoreError
+from dlcore.engine.jobs import Job
+from dlcore.runs.records import Record
+from dlcore.runs.store import StoreError
 from pages.parts.panels import escape
 from pages.parts.session import jobs, keep, lately, remember, store
 

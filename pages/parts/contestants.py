@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from dlcore.activations import Activation
-from dlcore.architectures import Architecture
-from dlcore.losses import Loss
-from dlcore.optimizers import Optimizer
-from dlcore.races import names_rate, with_rate
+from dlcore.catalogue.activations import Activation
+from dlcore.catalogue.architectures import Architecture
+from dlcore.catalogue.losses import Loss
+from dlcore.catalogue.optimizers import Optimizer
+from dlcore.catalogue.schedules import Schedule
 from dlcore.recipe import Recipe, change, parse_change
 from dlcore.recipes import DEFAULT
-from dlcore.schedules import Schedule
 from dlcore.settings import Problem, Settings, SettingsError, choices
+from dlcore.studies.races import names_rate, with_rate
 from pages.parts.controls import Editor
 from pages.parts.panels import escape
 from pages.parts.session import Draft, keep, remember

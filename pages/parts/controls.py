@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 from pydantic.fields import FieldInfo
 
-from dlcore import devices
+from dlcore.catalogue import devices
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.settings import Settings, accepted, explanation, family_of, slider_of

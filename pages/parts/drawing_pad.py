@@ -2,7 +2,7 @@
 
 The browser owns the drawing: the pad's elements are built once, its state lives there, and what the server sends
 back is read only when the pad is mounted. So a run of the script, however ill-timed, never disturbs the pen.
-The server owns the limits and never trusts what comes: `dlcore.drawing` checks it.
+The server owns the limits and never trusts what comes: `dlcore.inside.drawing` checks it.
 
 Messages do not pile up when the server is slow. At most ten a second are sent, each holds the whole drawing,
 and Streamlit folds all that arrive during a run into one, the newest.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dlcore.drawing import MOST_POINTS, MOST_STROKES
+from dlcore.inside.drawing import MOST_POINTS, MOST_STROKES
 from pages.parts.session import widget
 
 HERE = Path(__file__).parent
@@ -44,7 +44,7 @@ _component = st.components.v2.component(
 
 
 def drawing_pad(*, key: str, strokes: list | None = None) -> list:
-    """The strokes on the pad now, in the form that `dlcore.drawing.parse` checks; not checked here.
+    """The strokes on the pad now, in the form that `dlcore.inside.drawing.parse` checks; not checked here.
 
     `strokes` is what the pad shows when it is mounted. It is ignored from then on, for as long as the page keeps
     a pad under this key: to put another drawing on the pad, give the pad another key.

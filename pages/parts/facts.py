@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from dlcore.history import Epoch
 from dlcore.recipe import Recipe, value_at
-from dlcore.records import Record
+from dlcore.runs.records import Record
 from dlcore.settings import Settings
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlcore.jobs import Job
-from dlcore.records import Record, Status
+from dlcore.engine.jobs import Job
+from dlcore.runs.records import Record, Status
 
 TAKEN = (
     *("status", "number", "name", "first_recipe", "reason", "failure", "race", "branch", "created"),

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dlcore.jobs import Job
-from dlcore.records import Record
+from dlcore.engine.jobs import Job
+from dlcore.runs.records import Record
+from dlcore.runs.store import StoreError
 from dlcore.settings import Problem, SettingsError
-from dlcore.store import StoreError
 from pages.parts.moments import Moment
 from pages.parts.session import choose_for_all, chosen_for_all, keep, remember, set_widget, widget
 

@@ -7,9 +7,9 @@ from datetime import datetime
 import streamlit as st
 
 from dlcore.recipe import Recipe, field_at, value_at
-from dlcore.records import Record, Stored, checked_name, checked_note, checked_tags
+from dlcore.runs.records import Record, Stored, checked_name, checked_note, checked_tags
+from dlcore.runs.store import StoreError
 from dlcore.settings import SettingsError, bounds
-from dlcore.store import StoreError
 from pages.parts import panels
 from pages.parts.charts import accuracy_figure, change_text, colour, loss_figure, short_name
 from pages.parts.download import download_button

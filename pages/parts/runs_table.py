@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from dlcore.jobs import Job
-from dlcore.records import ACTIVE
-from dlcore.store import StoreError
+from dlcore.engine.jobs import Job
+from dlcore.runs.records import ACTIVE
+from dlcore.runs.store import StoreError
 from pages.parts.facts import size
 from pages.parts.frame import part
 from pages.parts.panels import escape, told

@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from dlcore.checkpoints import CheckpointError, network
-from dlcore.checkpoints import read as read_checkpoint
-from dlcore.jobs import Conductor, Job
+from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine.training import Run
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
-from dlcore.records import Record, Stored, branch_name
+from dlcore.runs.checkpoints import CheckpointError, network
+from dlcore.runs.checkpoints import read as read_checkpoint
+from dlcore.runs.records import Record, Stored, branch_name
+from dlcore.runs.store import Store, StoreError
 from dlcore.settings import Problem
 from dlcore.sharing import from_link, is_setting, nearest_named, to_link
-from dlcore.store import Store, StoreError
-from dlcore.training import Run
 
 CHANGED = " (changed)"
 UNDER_WAY = 1  # second that an address may take to the browser

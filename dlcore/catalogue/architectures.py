@@ -1,0 +1,312 @@
+"""Architectures: networks whose shapes follow from the data; `layers` lists what they are made of.
+
+A network takes (N, *shape) and gives (N, outputs); `outputs` is the loss's to say.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from dlcore.catalogue.activations import Activation, ReLU
+from dlcore.catalogue.datasets import Data, import_torchvision
+from dlcore.engine.randomness import derive
+from dlcore.settings import Problem, Settings, Slider, one_of
+
+Width = Annotated[int, Field(ge=1, le=10000)]
+DROPOUT = Annotated[float, Slider(0, 0.8)]
+
+
+def activation(default: Activation) -> Activation:
+    text = "The bend between layers; without one, a deep network is only a linear one."
+    return Field(default, title="Activation", description=text)
+
+
+def dropout(default: float) -> float:
+    text = "Share of units silenced at random in every training step, so that none can be relied on."
+    return Field(default, ge=0, lt=1, title="Dropout", description=text)
+
+
+class Architecture(Settings):
+    """A kind of network."""
+
+    pictures_only: ClassVar[bool] = False
+    smallest: ClassVar[int] = 1  # side in pixels
+
+    def problems(self, data: Data, batch_size: int) -> list[Problem]:
+        if self.pictures_only and len(data.shape) != 3:
+            text = (
+                f"model is {self.kind}, which needs pictures, but {data.kind} has {data.shape[0]} feature(s) a sample; "
+                "choose mlp or linear, or a data set of pictures such as mnist-5k."
+            )
+            return [Problem("model.kind", text)]
+        if self.pictures_only and min(data.shape[1:]) < self.smallest:
+            text = (
+                f"model is {self.kind}, which needs pictures of at least {self.smallest} pixels a side, but those of "
+                f"{data.kind} have {min(data.shape[1:])}; choose mlp."
+            )
+            return [Problem("model.kind", text)]
+        return []
+
+    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        raise NotImplementedError
+
+
+class Linear(Architecture):
+    """One layer, no bend: linear or logistic regression."""
+
+    title = "Linear"
+    kind: Literal["linear"] = "linear"
+
+    def build(self, shape, outputs):
+        return nn.Sequential(*_flatten(shape), nn.Linear(math.prod(shape), outputs))
+
+
+class MLP(Architecture):
+    """A multi-layer perceptron: every unit sees all units of the layer before."""
+
+    title = "MLP"
+    kind: Literal["mlp"] = "mlp"
+    widths: tuple[Width, ...] = Field(
+        (128,), strict=False, min_length=1, max_length=20, title="Widths", description="Units in each hidden layer."
+    )
+    activation: one_of(Activation) = activation(ReLU())
+    dropout: DROPOUT = dropout(0.0)
+    batch_norm: bool = Field(
+        False, title="Batch norm", description="Rescale every unit over the batch; lets deep networks train faster."
+    )
+
+    def problems(self, data, batch_size):
+        train = data.train_size or 0
+        if self.batch_norm and _leaves_one(train, batch_size):
+            nearest = next(size for size in itertools.count(batch_size + 1) if not _leaves_one(train, size))
+            left = "batches of one sample" if batch_size == 1 else "a last batch of one sample"
+            text = (
+                f"model.batch_norm is true, but batch_size {batch_size} leaves {left}, over which nothing can be "
+                f"normalised; set batch_size to {nearest}, or batch_norm to false."
+            )
+            return [Problem("batch_size", text)]
+        return super().problems(data, batch_size)
+
+    def build(self, shape, outputs):
+        layers, wide = _flatten(shape), math.prod(shape)
+        for width in self.widths:
+            layers += [nn.Linear(wide, width), *([nn.BatchNorm1d(width)] if self.batch_norm else [])]
+            layers += [self.activation.build(), *_dropout(self.dropout)]
+            wide = width
+        return nn.Sequential(*layers, nn.Linear(wide, outputs))
+
+
+class CNN(Architecture):
+    """Convolutions with pooling, then one dense layer: looks for small patterns anywhere in a picture."""
+
+    title = "Convolutional"
+    pictures_only = True
+    smallest = 4
+    kind: Literal["cnn"] = "cnn"
+    channels: tuple[Width, ...] = Field(
+        (32, 64),
+        strict=False,
+        min_length=1,
+        max_length=6,
+        title="Channels",
+        description="Patterns that each 3 by 3 convolution looks for.",
+    )
+    padding: bool = Field(
+        True,
+        title="Padding",
+        description="Put a frame around the picture, so that a convolution keeps its size; without, it loses 2 pixels "
+        "a side.",
+    )
+    pooling: Literal["each", "last"] = Field(
+        "each", title="Pooling", description="Halve the picture's side after each convolution, or once after the last."
+    )
+    channel_dropout: DROPOUT = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        title="Channel dropout",
+        description="Share of the last convolution's patterns silenced at random in every training step, each over "
+        "the whole picture.",
+    )
+    dense: int = Field(128, ge=1, le=10000, title="Dense", description="Units in the layer before the output.")
+    activation: one_of(Activation) = activation(ReLU())
+    dropout: DROPOUT = dropout(0.5)
+
+    def problems(self, data, batch_size):
+        found = super().problems(data, batch_size)
+        side, count = min(data.shape[1:], default=0), len(self.channels)
+        if not found and self._side(side, count) < 1:
+            most = next(fewer for fewer in reversed(range(count)) if self._side(side, fewer) >= 1)
+            does = [*([] if self.padding else ["takes 2 pixels off"]), *(["halves"] if self.pooling == "each" else [])]
+            text = (
+                f"model.channels has {count} convolutions, each of which {' and '.join(does)} the picture, but "
+                f"{data.kind} has pictures of {side} pixels a side; use at most {most}."
+            )
+            found.append(Problem("model.channels", text))
+        return found
+
+    def build(self, shape, outputs):
+        layers, deep = [], shape[0]
+        for number, channels in enumerate(self.channels, 1):
+            layers += [nn.Conv2d(deep, channels, 3, padding=1 if self.padding else 0), self.activation.build()]
+            layers += [nn.MaxPool2d(2)] if self.pooling == "each" or number == len(self.channels) else []
+            deep = channels
+        height, width = (self._side(side, len(self.channels)) for side in shape[1:])
+        # One layer, so that the layers after it, and with them the weights in old files, keep their numbers.
+        layers.append(nn.Sequential(nn.Dropout2d(self.channel_dropout), nn.Flatten()))
+        layers += [nn.Linear(deep * height * width, self.dense), self.activation.build()]
+        return nn.Sequential(*layers, *_dropout(self.dropout), nn.Linear(self.dense, outputs))
+
+    def _side(self, side: int, convolutions: int) -> int:
+        """What a network of so many convolutions leaves of a picture's side; below 1 where it would not do."""
+        for number in range(1, convolutions + 1):
+            side -= 0 if self.padding else 2
+            side //= 2 if self.pooling == "each" or number == convolutions else 1
+        return side
+
+
+class LeNet(Architecture):
+    """LeNet-5 (6-16-120-84), which read cheques in the nineties; with max pooling, as it is built today."""
+
+    title = "LeNet"
+    pictures_only = True
+    smallest = 16
+    kind: Literal["lenet"] = "lenet"
+    activation: one_of(Activation) = activation(ReLU())
+
+    def build(self, shape, outputs):
+        act = self.activation.build
+        height, width = (((side - 4) // 2 - 4) // 2 for side in shape[1:])
+        return nn.Sequential(
+            *(nn.Conv2d(shape[0], 6, 5), act(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(6, 16, 5), act(), nn.MaxPool2d(2)),
+            *(nn.Flatten(), nn.Linear(16 * height * width, 120), act()),
+            *(nn.Linear(120, 84), act(), nn.Linear(84, outputs)),
+        )
+
+
+class Recurrent(Architecture):
+    """Reads a picture row by row, as a sequence, and answers after the last row."""
+
+    title = "Recurrent"
+    pictures_only = True
+    kind: Literal["recurrent"] = "recurrent"
+    cell: Literal["rnn", "lstm", "gru"] = Field(
+        "lstm", title="Cell", description="How memory is kept: plainly (rnn), or behind gates (lstm, gru)."
+    )
+    hidden: int = Field(128, ge=1, le=4096, title="Hidden", description="Size of the memory.")
+    layers: int = Field(1, ge=1, le=8, title="Layers", description="Recurrent layers on top of each other.")
+    dropout: DROPOUT = dropout(0.0)
+
+    def build(self, shape, outputs):
+        return RowReader(self, shape, outputs)
+
+
+class RowReader(nn.Module):
+    """A recurrent cell over the rows of (N, C, H, W), top to bottom, then a linear layer on its last state."""
+
+    def __init__(self, settings: Recurrent, shape: tuple[int, int, int], outputs: int):
+        super().__init__()
+        cell = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[settings.cell]
+        self.cell = cell(shape[0] * shape[2], settings.hidden, settings.layers, batch_first=True)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.output = nn.Linear(settings.hidden, outputs)
+
+    def forward(self, pictures):
+        rows = pictures.transpose(1, 2).flatten(2)  # (N, H, C * W)
+        with torch.autocast("cpu", enabled=False):  # many processors have no LSTM in bfloat16
+            states, _ = self.cell(rows)  # (N, H, hidden)
+        return self.output(self.dropout(states[:, -1]))
+
+
+class ResNet18(Architecture):
+    """torchvision's ResNet-18 with a stem for small pictures: 11 million weights, slow on a CPU."""
+
+    title = "ResNet-18"
+    pictures_only = True
+    smallest = 8
+    kind: Literal["resnet18"] = "resnet18"
+
+    def build(self, shape, outputs):
+        network = import_torchvision("models").resnet18(num_classes=outputs)
+        network.conv1 = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False)  # 7x7 with stride 2 would blur 28 pixels
+        network.maxpool = nn.Identity()
+        return network
+
+
+def initialise(model: nn.Module, seed: int) -> None:
+    """Draw the first weights so that networks with layers of the same shape start from the same numbers.
+
+    Every layer draws from a stream of its own, named by its shape and by how many such layers came before, whatever
+    other layers the network has.
+    """
+    seen: dict[str, int] = {}
+    for module in model.modules():
+        if hasattr(module, "reset_parameters"):
+            shape = str([tuple(parameter.shape) for parameter in module.parameters(recurse=False)])
+            seen[shape] = seen.get(shape, 0) + 1
+            torch.manual_seed(derive(seed, "weights", shape, seen[shape]))
+            module.reset_parameters()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A line of the table that shows a network."""
+
+    name: str
+    output: tuple[int, ...]  # of one sample
+    parameters: int
+
+
+def skeleton(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """A network without weights: nothing is allocated and no random number is drawn, so any thread may build one.
+
+    Weights are put in by `load_state_dict(..., assign=True)`.
+    """
+    with torch.device("meta"):
+        return architecture.build(shape, outputs)
+
+
+def size(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> int:
+    """How many parameters a network has."""
+    return sum(parameter.numel() for parameter in skeleton(architecture, shape, outputs).parameters())
+
+
+def layers(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> list[Layer]:
+    """What a network is made of, in the order in which data passes; nothing is computed.
+
+    The first call imports PyTorch's compiler, which takes seconds, as a process's first optimizer does.
+    """
+    found: list[Layer] = []
+
+    def note(module, _, output):
+        output = output[0] if isinstance(output, tuple) else output
+        size = sum(parameter.numel() for parameter in module.parameters())
+        found.append(Layer(type(module).__name__, tuple(output.shape[1:]), size))
+
+    model = skeleton(architecture, shape, outputs).eval()
+    for module in model.modules():
+        silent = isinstance(module, nn.Dropout | nn.Dropout2d) and module.p == 0
+        if not list(module.children()) and not silent:
+            module.register_forward_hook(note)
+    with torch.no_grad():
+        model(torch.zeros(1, *shape, device="meta"))
+    return found
+
+
+def _leaves_one(samples: int, batch_size: int) -> bool:
+    """Whether a batch of an epoch holds a single sample; batch size 0 is all."""
+    return batch_size == 1 or (batch_size > 1 and samples % batch_size == 1)
+
+
+def _flatten(shape: tuple[int, ...]) -> list[nn.Module]:
+    return [nn.Flatten()] if len(shape) > 1 else []
+
+
+def _dropout(share: float) -> list[nn.Module]:
+    return [nn.Dropout(share)]  # at 0 too: it may be raised while the network learns

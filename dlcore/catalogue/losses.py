@@ -1,0 +1,157 @@
+"""Losses: the one number that training makes small.
+
+A loss decides how many outputs the network has, and how outputs become probabilities. In the formulas K classes have
+logits z, the true class is y, and q is its one-hot vector; for regression z is the output and y the target. A batch's
+loss is the mean over its samples.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from dlcore.catalogue.datasets import Data
+from dlcore.settings import Problem, Settings, Slider
+
+
+class Loss(Settings):
+    """A measure of how wrong a network is."""
+
+    formula: ClassVar[str]  # LaTeX
+
+    def problems(self, data: Data) -> list[Problem]:
+        return []
+
+    def outputs(self, data: Data) -> int:
+        """How many numbers the network's last layer gives a sample."""
+        return len(data.classes) or 1
+
+    def of(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The batch's loss, a scalar. `outputs` (N, K); `targets` (N,) class numbers, or (N, 1) numbers."""
+        raise NotImplementedError
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Outputs (N, K) as class probabilities (N, classes) that sum to one."""
+        raise NotImplementedError
+
+
+class _ClassificationLoss(Loss):
+    def problems(self, data):
+        if data.task == "classification":
+            return []
+        fix = "choose mse, mae or huber"
+        text = f"loss is {self.kind}, which compares classes, but {data.kind} has numbers as targets; {fix}."
+        return [Problem("loss.kind", text)]
+
+
+class CrossEntropy(_ClassificationLoss):
+    """How surprised the network is by the right class; the usual choice for classes."""
+
+    title = "Cross-entropy"
+    formula = (
+        r"L = -\sum_{k=1}^{K} \left((1 - s)\, q_k + \frac{s}{K}\right) \ln \frac{e^{z_k}}{\sum_j e^{z_j}}"
+        r"\qquad s = \text{label smoothing}"
+    )
+    kind: Literal["cross-entropy"] = "cross-entropy"
+    label_smoothing: Annotated[float, Slider(0, 0.3)] = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        title="Label smoothing",
+        description="Share of the target spread over all classes, so that the network is never asked to be certain.",
+    )
+
+    def of(self, outputs, targets):
+        return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+
+    def probabilities(self, outputs):
+        return outputs.softmax(1)
+
+
+class BinaryCrossEntropy(_ClassificationLoss):
+    """One yes-or-no question a class, on logits; two classes need a single output."""
+
+    title = "Binary cross-entropy"
+    formula = r"L = -\frac{1}{K} \sum_{k=1}^{K} \left(q_k \ln \sigma(z_k) + (1 - q_k) \ln (1 - \sigma(z_k))\right)"
+    kind: Literal["binary-cross-entropy"] = "binary-cross-entropy"
+
+    def outputs(self, data):
+        return 1 if len(data.classes) == 2 else super().outputs(data)
+
+    def of(self, outputs, targets):
+        return F.binary_cross_entropy_with_logits(outputs, _like(outputs, targets))
+
+    def probabilities(self, outputs):
+        """With one output, (1 - p, p); with more, each question's answer over the sum, as one-vs-rest does."""
+        answers = outputs.sigmoid()
+        if answers.shape[1] == 1:
+            return torch.cat([1 - answers, answers], 1)
+        return F.logsigmoid(outputs).softmax(1)  # the same as dividing, also where every answer underflows
+
+
+class _Distance(Loss):
+    """A distance between output and target; against one-hot targets when the task is classes."""
+
+    def problems(self, data):
+        return []
+
+    def probabilities(self, outputs):
+        """Outputs trained on one-hot targets estimate probabilities, but are not held to 0..1: the nearest that are.
+
+        The largest output stays the likeliest class. Algorithm 1 of arXiv:1602.02068.
+        """
+        outputs = outputs - outputs.amax(1, keepdim=True)  # changes nothing but the rounding of huge outputs
+        sums = outputs.sort(1, descending=True).values.cumsum(1)
+        cut = ((sums - 1) / torch.arange(1, outputs.shape[1] + 1, device=outputs.device)).amax(1, keepdim=True)
+        return (outputs - cut).clamp(min=0)
+
+
+class MeanSquaredError(_Distance):
+    """Squared distance: large errors count most. The usual choice for numbers."""
+
+    title = "Mean squared error"
+    formula = r"L = \frac{1}{K} \sum_{k=1}^{K} (z_k - q_k)^2"
+    kind: Literal["mse"] = "mse"
+
+    def of(self, outputs, targets):
+        return F.mse_loss(outputs, _like(outputs, targets))
+
+
+class MeanAbsoluteError(_Distance):
+    """Plain distance: every error counts by its size, so outliers pull less."""
+
+    title = "Mean absolute error"
+    formula = r"L = \frac{1}{K} \sum_{k=1}^{K} |z_k - q_k|"
+    kind: Literal["mae"] = "mae"
+
+    def of(self, outputs, targets):
+        return F.l1_loss(outputs, _like(outputs, targets))
+
+
+class Huber(_Distance):
+    """Squared for small errors, straight for large ones: steady against outliers."""
+
+    title = "Huber"
+    formula = (
+        r"L = \frac{1}{K} \sum_{k=1}^{K} h(z_k - q_k) \qquad "
+        r"h(e) = \begin{cases} \frac{1}{2} e^2 & |e| \le \delta \\ "
+        r"\delta \left(|e| - \frac{1}{2}\delta\right) & |e| > \delta \end{cases}"
+    )
+    kind: Literal["huber"] = "huber"
+    delta: Annotated[float, Slider(0.1, 10, log=True)] = Field(
+        1.0, gt=0, le=1000, title="Delta", description="The error at which the curve turns from squared to straight."
+    )
+
+    def of(self, outputs, targets):
+        return F.huber_loss(outputs, _like(outputs, targets), delta=self.delta)
+
+
+def _like(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Targets in the shape of the outputs: numbers stay, class numbers become one-hot (or 0 and 1 for one output)."""
+    if targets.is_floating_point():
+        return targets
+    if outputs.shape[1] == 1:
+        return targets.unsqueeze(1).to(outputs.dtype)
+    return F.one_hot(targets, outputs.shape[1]).to(outputs.dtype)

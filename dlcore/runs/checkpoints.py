@@ -1,0 +1,335 @@
+"""Checkpoints: everything that a run's next step hangs on besides its recipe and its data, so that it can go on bit for
+bit; in memory, and as files.
+
+A file is torch's own format, a zip whose parts carry check sums. It appears whole or not at all, is checked before it
+is read, and nothing in it is unpickled but tensors and plain values.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from dlcore.catalogue.architectures import skeleton
+from dlcore.catalogue.datasets import DataError
+from dlcore.catalogue.splits import Dataset, Split
+from dlcore.engine.randomness import RandomState
+from dlcore.engine.training import Place, Run, to_device
+from dlcore.recipe import Recipe
+
+FORMAT = 1
+KEPT = 20  # checkpoints along a run, to branch from
+ROOM = 500_000_000  # bytes that those may take; the best and the last two are kept whatever their size
+MOST = 10**15  # of whatever is counted
+LARGEST = 1e11  # amount of anything else, such as seconds: a database, or a calendar, holds little more
+
+OTHER_NETWORK = "it holds the weights of another network than this {}"
+PLAIN = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8, torch.bool}
+SINGLE = ("step", "mu_product")  # what optimizers keep once for all the numbers of a parameter
+NOT_OURS = "it is not a checkpoint of dlcore"
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used; the text is a sentence for people."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A run between two steps. All tensors are copies on the CPU."""
+
+    epochs: int  # done, evaluation included
+    place: int  # steps done of the epoch after them
+    step: int  # steps in the run's history, those of a parent included
+    elapsed: float  # seconds on the clock
+    stepping: float  # seconds in training steps
+    working: float  # seconds in training and evaluation
+    seed: int
+    optimizer_kind: str
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    random: dict[str, Tensor]  # generator states by device
+    mean: Tensor  # of the training data, for those who ask without loading them
+    std: Tensor
+    format: int = FORMAT
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly."""
+        return sum(value.numel() * value.element_size() for value in _tensors([self.model, self.optimizer]))
+
+
+def capture(run: Run, random: RandomState, epochs: int, place: int, **clocks: float) -> Checkpoint:
+    """A copy of the run as it stands; `clocks` are its step, elapsed, stepping and working."""
+    return Checkpoint(
+        epochs=epochs,
+        place=place,
+        seed=run.recipe.seed,
+        optimizer_kind=run.recipe.optimizer.kind,
+        model=_copy(run.model.state_dict()),
+        optimizer=_copy(run.optimizer.state_dict()),
+        random=_copy(random.states),
+        mean=_copy(run.data.mean),
+        std=_copy(run.data.std),
+        **clocks,
+    )
+
+
+def restore(run: Run, checkpoint: Checkpoint) -> tuple[RandomState, Place]:
+    """Bring a run that was just built to where the checkpoint stands. Raises CheckpointError when it does not fit.
+
+    Settings of the optimizer follow the run's recipe; another kind of optimizer starts with no memory of gradients, and
+    another seed with random numbers of its own.
+    """
+    load_weights(run.model, checkpoint.model, run.recipe)
+    if checkpoint.optimizer_kind == run.recipe.optimizer.kind:
+        try:
+            run.optimizer.load_state_dict(_copy(checkpoint.optimizer))  # which would train on what it is given
+        except (ValueError, KeyError) as error:
+            raise CheckpointError(f"its optimizer's memory does not fit this run ({error})") from error
+        _lay_out(run.optimizer)
+        run.recipe.optimizer.steer(run.optimizer)
+        for group in run.optimizer.param_groups:  # what an epoch's end tells, should no step come before it
+            group["lr"] = checkpoint.optimizer["param_groups"][0]["lr"]
+    states = checkpoint.random if checkpoint.seed == run.recipe.seed else None
+    return RandomState(run.recipe.device, states), Place(checkpoint.epochs, checkpoint.place)
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Lay its memory out as the weights are, which differs from device to device: fused steps take that for granted."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], recipe: Recipe, assign: bool = False) -> None:
+    """Copy weights into a network; with `assign` they become its own. Raises CheckpointError when they do not fit."""
+    if _form(weights) != _form(model.state_dict()):
+        raise CheckpointError(OTHER_NETWORK.format(recipe.model.kind))
+    model.load_state_dict(weights, assign=assign)
+
+
+def check_weights(checkpoint: Checkpoint, recipe: Recipe) -> None:
+    """Raises CheckpointError when the recipe makes another network, or its optimizer remembers something else."""
+    try:
+        model = skeleton(recipe.model, recipe.data.shape, recipe.outputs)
+    except DataError as error:
+        raise CheckpointError(f"its network cannot be built, for {error}") from error
+    if _form(checkpoint.model) != _form(model.state_dict()):
+        raise CheckpointError(OTHER_NETWORK.format(recipe.model.kind))
+    same = checkpoint.optimizer_kind == recipe.optimizer.kind
+    if same and not _is_memory_of(checkpoint.optimizer, list(model.parameters())):
+        raise CheckpointError("its optimizer's memory does not fit this run")
+
+
+def fits(parent: Recipe, recipe: Recipe) -> bool:
+    """Whether weights of one recipe can go on learning by another."""
+    one, other = (skeleton(made.model, made.data.shape, made.outputs).state_dict() for made in (parent, recipe))
+    return _form(one) == _form(other)
+
+
+def _form(weights: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (value.shape, value.dtype) for name, value in weights.items()}
+
+
+def _is_memory_of(memory: dict[str, Any], parameters: list[torch.nn.Parameter]) -> bool:
+    """Whether an optimizer that goes on from this finds numbers of the right shape for every parameter."""
+    places = range(len(parameters))
+    if [group["params"] for group in memory["param_groups"]] != [list(places)] or not memory["state"].keys() <= {
+        *places
+    }:
+        return False
+    return all(
+        value is None or (_is_plain(value) and value.shape == (() if name in SINGLE else parameters[place].shape))
+        for place, state in memory["state"].items()
+        for name, value in state.items()
+    )
+
+
+def network(recipe: Recipe, checkpoint: Checkpoint) -> Run:
+    """A run that can be asked, on the CPU and without any samples; any thread may build one. Raises CheckpointError."""
+    shape = recipe.data.shape
+    model = skeleton(recipe.model, shape, recipe.outputs)
+    load_weights(model, checkpoint.model, recipe, assign=True)
+    if not all(_spreads(value, shape) for value in (checkpoint.mean, checkpoint.std)):
+        raise CheckpointError(f"it was not normalised as {recipe.data.kind} is")
+    to_device(model, "cpu")
+    none = Split(torch.empty(0), torch.empty(0))
+    data = Dataset(none, none, none, mean=checkpoint.mean, std=checkpoint.std)
+    return Run(recipe.model_copy(update={"device": "cpu"}), data, model, recipe.optimizer.build(model.parameters()))
+
+
+def _spreads(value: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor of float32 broadcasts to a sample's shape."""
+    sizes = zip(reversed(value.shape), reversed(shape), strict=False)
+    fits = value.dim() <= len(shape) and all(size in (1, whole) for size, whole in sizes)
+    return fits and value.dtype == torch.float32
+
+
+def write(checkpoint: Checkpoint, file: Path) -> None:
+    """Write so that the file is whole or not there, whatever happens meanwhile. Raises OSError."""
+    with whole(file) as partial:
+        try:
+            torch.save(vars(checkpoint), partial)
+        except RuntimeError as error:  # torch's writer hides the OSError
+            if shutil.disk_usage(partial.parent).free < checkpoint.size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
+            raise OSError(f"writing {file.name} failed: {str(error).splitlines()[0]}") from error
+
+
+def copy(stream: BinaryIO, file: Path) -> None:
+    """Write what a stream holds, in the same way."""
+    with whole(file) as partial, partial.open("wb") as copied:
+        shutil.copyfileobj(stream, copied)
+
+
+@contextlib.contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """A place to write to; what was written there then takes the file's."""
+    partial = file.with_suffix(".partial")
+    try:
+        yield partial
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)  # on a full disk, others can use the room
+
+
+def read(file: Path) -> Checkpoint:
+    """Raises CheckpointError for what is damaged, of a newer format, or not a checkpoint of ours; and for one whose
+    weights are no numbers, from which nothing can go on.
+    """
+    if file.is_dir():
+        raise CheckpointError("it is a folder")
+    if file.exists() and not file.is_file():  # such as a pipe, which might never end
+        raise CheckpointError("it is no file")
+    try:
+        with zipfile.ZipFile(file) as parts:
+            if damaged := parts.testzip():
+                raise CheckpointError(f"it is damaged (at {damaged})")
+        values = torch.load(file, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
+    except FileNotFoundError as error:
+        raise CheckpointError("it is not there any more") from error
+    except Exception as error:  # a file of any content can fail in any way
+        raise CheckpointError(f"it is damaged ({type(error).__name__})") from error
+    if not isinstance(values, dict) or not _is_count(values.get("format")):
+        raise CheckpointError(NOT_OURS)
+    if values["format"] > FORMAT:
+        raise CheckpointError(f"it has format {values['format']}, and this dlcore reads up to {FORMAT}: update dlcore")
+    try:
+        checkpoint = Checkpoint(**values)
+    except TypeError as error:
+        raise CheckpointError(NOT_OURS) from error
+    if not _has_types(checkpoint):
+        raise CheckpointError(NOT_OURS)
+    if not all(value.isfinite().all() for value in checkpoint.model.values()):
+        raise CheckpointError("it holds weights that are no numbers")
+    return checkpoint
+
+
+def _has_types(found: Checkpoint) -> bool:
+    """Whether every field holds what `capture` puts there."""
+    counts = (found.epochs, found.place, found.step, found.seed)
+    return (
+        all(map(_is_count, counts))
+        and all(map(_is_amount, (found.elapsed, found.stepping, found.working)))
+        and isinstance(found.optimizer_kind, str)
+        and _is_dict(found.model, str, _is_plain)
+        and _is_memory(found.optimizer)
+        and _is_dict(found.random, str, lambda value: _is_plain(value) and value.dtype == torch.uint8)
+        and _is_generators(found.random.get("cpu"))
+        and all(_is_plain(value) and value.is_floating_point() for value in (found.mean, found.std))
+    )
+
+
+def _is_memory(value: Any) -> bool:
+    """Whether this is the state of an optimizer, as far as it can be told without one."""
+    if not (_is_dict(value, str) and _is_dict(value.get("state"), int, lambda state: _is_dict(state, str))):
+        return False
+    groups = value.get("param_groups")
+    return isinstance(groups, list) and all(
+        _is_dict(group, str)
+        and isinstance(group.get("params"), list)
+        and all(map(_is_count, group["params"]))
+        and _is_amount(group.get("lr"))
+        for group in groups
+    )
+
+
+def _is_generators(state: Tensor | None) -> bool:
+    """Whether a generator of the CPU can be in this state."""
+    try:
+        torch.Generator().set_state(state)
+    except (TypeError, RuntimeError):
+        return False
+    return True
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MOST
+
+
+def _is_amount(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= LARGEST
+
+
+def _is_dict(value: Any, key: type, fits: Callable[[Any], bool] = lambda item: True) -> bool:
+    return isinstance(value, dict) and all(type(name) is key and fits(item) for name, item in value.items())
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether this is a tensor whose numbers are all there, one by one: other kinds fail later, or grow when used."""
+    if not isinstance(value, Tensor) or value.device.type != "cpu" or value.layout != torch.strided or value.is_nested:
+        return False
+    return value.dtype in PLAIN and value.nbytes <= value.untyped_storage().nbytes()
+
+
+def worth_keeping(epochs: Iterable[int], best: int, size: int) -> set[int]:
+    """Which epochs' checkpoints, of `size` bytes each, to keep: the last two, the best, and those along the run."""
+    found = sorted(epochs)
+    every = distance(found[-1], size) if found else 1
+    return {epoch for epoch in found if epoch % every == 0 or epoch == best} | set(found[-2:])
+
+
+def distance(epoch: int, size: int) -> int:
+    """Up to this epoch, of every how many to keep the checkpoint, of `size` bytes: ten to twenty are kept, fewer if
+    there is no room, and the distance doubles as the run goes on.
+    """
+    most, every = max(1, min(KEPT, ROOM // max(size, 1))), 1
+    while epoch > every * most:
+        every *= 2
+    return every
+
+
+def _copy(value: Any) -> Any:
+    match value:
+        case Tensor():
+            return value.detach().to("cpu", copy=True)
+        case dict():
+            return {key: _copy(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_copy(item) for item in value]
+    return value
+
+
+def _tensors(value: Any) -> Iterable[Tensor]:
+    match value:
+        case Tensor():
+            yield value
+        case dict():
+            for item in value.values():
+                yield from _tensors(item)
+        case list():
+            for item in value:
+                yield from _tensors(item)

@@ -1,0 +1,171 @@
+"""Folders: what a run's folder tells of it besides its checkpoints, in `run.json`, so that the folder alone is enough
+to enter the run into a list of runs. What it measured is not in there.
+
+Such a file may come from anywhere: everything in it is checked before it is used.
+"""
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dlcore.history import LOST, MEASURES, Change, Epoch, History, in_order
+from dlcore.recipe import STEERABLE, Recipe, repeat, value_at
+from dlcore.runs.checkpoints import Checkpoint, whole
+from dlcore.runs.records import PACE, PACES, Branch, Record, Stored, checked_name, checked_note, checked_tags
+from dlcore.settings import Problem, SettingsError, parse, show
+
+FORMAT = 1
+NAME = "run.json"
+LARGEST = 1_000_000  # bytes that such a file may have
+MOST_STEPS, MOST_EPOCHS = 100_000_000, 100_000  # of a run whose folder is entered: each takes room
+
+
+class FolderError(Exception):
+    """A folder that does not tell what its run is; the text is part of a sentence for people."""
+
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Setting = Literal[*STEERABLE, *MEASURES, PACE, LOST]  # that can change on the way
+
+
+class About(BaseModel):
+    """A run as `run.json` has it."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    format: int = Field(ge=1)
+    name: str
+    note: str = ""
+    tags: list[str] = []
+    created: float = Field(ge=0, le=1e11)
+    branch: tuple[Count, Count, Count] | None  # parent, epoch, step
+    changes: list[tuple[Count, Setting, bool | int | float | str | None]]  # step, setting, value
+    recipe: dict
+
+
+def write(record: Record, folder: Path, name: str, note: str, tags: Sequence[str]) -> None:
+    """Bring the file up to date; name, note and tags are as a person has set them since. Raises OSError."""
+    values = {
+        "format": FORMAT,
+        "name": name,
+        "note": note,
+        "tags": list(tags),
+        "created": record.created,
+        "branch": record.branch and astuple(record.branch),
+        "changes": [astuple(change) for change in record.history.changes],
+        "recipe": record.first_recipe.model_dump(mode="json"),
+    }
+    text = json.dumps(values, indent=2) + "\n"
+    file = folder / NAME
+    if file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text:
+        return
+    with whole(file) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def read(folder: Path) -> Stored:
+    """The run, without a history. Raises FolderError."""
+    try:
+        about = About.model_validate_json(_content(folder / NAME))
+    except FileNotFoundError:
+        raise FolderError(f"it has no {NAME}, which tells its recipe (runs of an older dlcore have none)") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FolderError(f"its {NAME} cannot be used ({where}{': ' if where else ''}{first['msg']})") from None
+    except OSError as error:
+        raise FolderError(f"its {NAME} cannot be read ({error})") from None
+    if about.format > FORMAT:
+        raise FolderError(f"its {NAME} has format {about.format}, and this dlcore reads up to {FORMAT}: update dlcore")
+    changes = [Change(*one) for one in sorted(about.changes, key=lambda one: one[:2])]
+    branch = Branch(*about.branch) if about.branch else None
+    try:
+        recipe = parse(Recipe, json.dumps(about.recipe))
+        _check(recipe)
+        _check_once(changes)
+        for change in changes:
+            _check_change(change, recipe, branch.step if branch else 0)
+        known = {"branch": branch, "created": about.created, "history": History(changes=changes)}
+        known |= {"note": checked_note(about.note), "tags": checked_tags(about.tags)}
+        return Stored(0, checked_name(about.name), recipe, **known)
+    except SettingsError as error:
+        raise FolderError(f"its {NAME} cannot be used ({str(error.problems[0]).rstrip('.')})") from None
+
+
+def _content(file: Path) -> bytes:
+    """What may be the file's content. What is no file, such as a pipe, might never end."""
+    if file.exists() and not file.is_file():
+        raise FolderError(f"its {NAME} cannot be read (it is no file)")
+    with file.open("rb") as stream:
+        content = stream.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise FolderError(f"its {NAME} is too large to be one")
+    return content
+
+
+def _check(recipe: Recipe) -> None:
+    """Raises SettingsError for a recipe that runs on no machine."""
+    if problems := recipe.contradictions():
+        raise SettingsError(problems)
+
+
+def _check_once(changes: Sequence[Change]) -> None:
+    """Raises SettingsError for a setting that changes twice after the same step. Changes are in their order."""
+    for one, other in itertools.pairwise(changes):
+        if (one.step, one.setting) == (other.step, other.setting):
+            told = f"{one.setting} changes twice after step {one.step:,}"
+            raise SettingsError([Problem(one.setting, told)])
+
+
+def _check_change(change: Change, recipe: Recipe, start: int) -> None:
+    """Raises SettingsError for a change that a run with this recipe, whose own steps begin at `start`, cannot have."""
+    setting, value = change.setting, change.value
+    if setting == PACE:
+        low, high = PACES
+        if value is not None and not (type(value) in (int, float) and low <= value <= high):
+            told = f"{PACE} is {show(value)}; it takes a number from {low:f} to {high:,.0f}, or null"
+            raise SettingsError([Problem(PACE, told)])
+    elif setting == LOST:
+        if value is not None:
+            raise SettingsError([Problem(LOST, f"{LOST} is {show(value)}; it takes null")])
+    elif setting in MEASURES and change.step >= start and value != value_at(recipe, setting):
+        told = f"{setting} is {show(value)} after step {change.step:,}; it takes what the recipe says"
+        raise SettingsError([Problem(setting, told)])
+    elif change.step >= start or value_at(recipe, setting) is not None:  # its parent may have had other settings
+        changed = repeat(recipe, {setting: value})
+        if change.step >= start:
+            _check(changed)
+
+
+def interrupted(run: Stored, last: Checkpoint) -> Stored:
+    """The same run as it was at its last checkpoint. Its history is as long as it was then, and empty of numbers: what
+    was measured is lost. Raises FolderError when the checkpoint cannot be one of this run.
+    """
+    start = run.branch or Branch(0, 0, 0)
+    end, epochs = last.step - last.place, last.epochs - start.epoch  # its own
+    if last.step > MOST_STEPS or not (start.step <= end and epochs >= 0 and last.epochs <= MOST_EPOCHS):
+        raise FolderError("it is not of this run")
+    numbers = np.arange(1, last.epochs + 1)
+    ends = np.interp(numbers, [0, start.epoch, last.epochs], [0, start.step, end]).round().astype(int)
+    rows = [
+        Epoch(number, step, np.nan, None, np.nan, None, 0.0, 0.0, 0.0)
+        for number, step in zip(numbers.tolist(), ends.tolist(), strict=True)
+    ]
+    per_epoch = round((end - start.step) / epochs) if epochs else 0
+    lost = Change(last.step, LOST, None)
+    made = [change for change in run.history.changes if change != lost]  # it may have been entered so before
+    changes = sorted([*made, lost], key=in_order)
+    return replace(
+        run,
+        history=History(np.full(last.step, np.nan, np.float32), rows, changes),
+        steps_per_epoch=per_epoch,
+        offset=end - last.epochs * per_epoch if per_epoch else 0,
+        elapsed=last.elapsed,
+        stepping=last.stepping,
+    )

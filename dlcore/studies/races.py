@@ -1,0 +1,318 @@
+"""Races: the same work for several contestants, who leads, and what the result is worth.
+
+Contestants start from the same weights wherever shapes agree, see the same batches in the same order and have the same
+budget (see `architectures.initialise`, `training.batches`, `Conductor.race`). What a learning rate makes of each is not
+left to chance either: a rate that suits one may not suit another, so each can try three of them first (`start`).
+"""
+
+import math
+import threading
+import weakref
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dlcore.engine.jobs import Conductor, Job
+from dlcore.recipe import Recipe, change, field_at
+from dlcore.runs.records import Record
+from dlcore.runs.store import StoreError
+from dlcore.settings import Problem, SettingsError, bounds
+
+Field = Sequence[tuple[str, Recipe]]  # the contestants by name
+
+MOST = 8
+LONGEST = 40  # letters of a name
+CHANCE = 0.05  # a gap that chance alone gives more often than this decides nothing
+# Tens, since a usual rate may be that far off: on two moons and on a line, ten times the usual is best for all eight
+# optimizers, while a factor of three off the best costs a point at most.
+TRIED = (0.1, 1, 10)  # times a contestant's own rate
+SHARE = 5  # the epochs of a race over those of a try
+TAG = "try"  # of the runs that tried a rate
+SEEDS = "whether one way to train is better than the other, only repeated seeds can tell"
+
+
+def contestants(base: Recipe, field: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Recipe]]:
+    """Name and recipe of each contestant, given by its name and its changes to the base recipe.
+
+    Raises SettingsError with the problems of all of them at once, each told by the contestant's name.
+    """
+    found, problems = [], []
+    for name, changes in field:
+        try:
+            found.append((name, change(base, changes)))
+        except SettingsError as error:
+            problems += [Problem(problem.setting, f"{name}: {problem}") for problem in error.problems]
+    if not 2 <= len(field) <= MOST:
+        problems.append(Problem("contestants", f"A race takes 2 to {MOST} contestants; there are {len(field)}."))
+    names = [name for name, _ in field]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        problems.append(Problem("contestants", f"{', '.join(twice)} is there more than once; name each once."))
+    if any(not 1 <= len(name) <= LONGEST for name in names):
+        problems.append(Problem("contestants", f"A contestant's name has 1 to {LONGEST} letters."))
+    if problems:
+        raise SettingsError(problems)
+    return found
+
+
+def with_rate(base: Recipe, changes: Mapping[str, Any], rates: Literal["same", "own"]) -> dict[str, Any]:
+    """A contestant's changes with its learning rate among them: the one that they name, or that of the base recipe
+    (`same`), or the one that its optimizer starts with (`own`). Raises SettingsError for changes that cannot be.
+    """
+    if names_rate(changes):
+        return dict(changes)
+    optimizer = change(base, changes).optimizer
+    return {**changes, "optimizer.lr": base.optimizer.lr if rates == "same" else type(optimizer)().lr}
+
+
+def names_rate(changes: Mapping[str, Any]) -> bool:
+    whole = changes.get("optimizer")
+    return "optimizer.lr" in changes or (isinstance(whole, dict) and "lr" in whole)
+
+
+def rate(run: Record) -> str:
+    """Its learning rate, and what that was changed to on the way."""
+    first, now = (f"{recipe.optimizer.lr:g}" for recipe in (run.first_recipe, run.recipe))
+    return first if first == now else f"{first}, then {now}"
+
+
+def label(run: Record) -> str:
+    """A contestant's name with its learning rate, unless the name tells that already."""
+    return run.name if _tells_rate(run) else f"{run.name} · rate {rate(run)}"
+
+
+def _tells_rate(run: Record) -> bool:
+    return run.name.endswith(f"rate {rate(run)}")
+
+
+# Trying learning rates
+
+
+@dataclass(frozen=True)
+class Try:
+    """How a learning rate did for a contestant."""
+
+    rate: float
+    run: int  # its number
+    result: str
+    won: bool
+
+
+class Tuning:
+    """A race before which contestants look for their learning rates: for each, three are tried on fewer epochs, side by
+    side; then the race begins, each at the rate that was best. It goes on whoever looks. Once a try is stopped, there
+    is no race.
+    """
+
+    def __init__(self, conductor: Conductor, field: Field, tried: Collection[str], pace: float | None, paused: bool):
+        """Begins with the first contestant's tries. Raises SettingsError and StoreError, as `Conductor.race` does."""
+        self.going = True
+        self.problem = ""  # why it did not go on, or what could not be noted
+        self.names = [name for name, _ in field if name in tried]  # in their order
+        self.tries: dict[str, list[Try]] = {}  # of those who have theirs behind them
+        self.race: int | None = None  # its number, once it has begun
+        self.field = dict(field)  # as far as the rates are known
+        self.jobs = self._begin(conductor, self.names[0], pace, paused)  # that train, or did last
+        threading.Thread(target=self._go_on, args=[conductor], name="tuning", daemon=True).start()
+
+    def _begin(self, conductor: Conductor, name: str, pace: float | None, paused: bool) -> list[Job]:
+        """Let a contestant's tries race each other."""
+        recipe = self.field[name]
+        epochs = tries_epochs(recipe)
+        tries = [change(recipe, {"optimizer.lr": rate, "epochs": epochs}) for rate in tries_rates(recipe)]
+        jobs = conductor.race(
+            [(f"{name}, rate {recipe.optimizer.lr:g}", recipe) for recipe in tries], pace=pace, paused=paused
+        )
+        for job in jobs:
+            self._note(conductor, job, tags=(TAG,))
+        return jobs
+
+    def _note(self, conductor: Conductor, job: Job, **values: Any) -> None:
+        """Tell the store something of a run, without which it goes on all the same."""
+        try:
+            if conductor.store:
+                conductor.store.describe(job.number, **values)
+        except StoreError as error:
+            self.problem = str(error)
+
+    def _go_on(self, conductor: Conductor) -> None:
+        try:
+            for name in self.names:
+                if self.tries:
+                    self.jobs = self._begin(conductor, name, self.jobs[0].pace, paused=False)
+                for job in self.jobs:
+                    job.wait()
+                if any(job.status not in ("finished", "failed") for job in self.jobs):
+                    return
+                best = ranking(self.jobs)[0]
+                won = _came_through(best)  # or else it is the lowest rate, which is nearest to one that may
+                self.field[name] = change(self.field[name], {"optimizer.lr": best.first_recipe.optimizer.lr})
+                self.tries[name] = [
+                    Try(job.first_recipe.optimizer.lr, job.number, outcome(job), won and job is best)
+                    for job in self.jobs
+                ]
+            racing = conductor.race(list(self.field.items()), pace=self.jobs[0].pace)
+            self.jobs, self.race = [], racing[0].race  # which others hold as long as they want them
+            for job in racing:
+                if job.name in self.tries:
+                    self._note(conductor, job, note=self.told(job.name))
+        except (SettingsError, StoreError) as error:
+            self.problem = str(error)
+        except Exception as error:  # such as a conductor that was closed meanwhile; nobody else would hear of it
+            self.problem = f"The race could not begin: {error}"
+        finally:
+            self.going = False
+
+    def told(self, name: str) -> str:
+        """How a contestant came by its rate, in a sentence."""
+        tries, recipe = self.tries[name], self.field[name]
+        how = f"of {('one', 'two', 'three')[len(tries) - 1]} tried for {_count(tries_epochs(recipe))}"
+        others = ", ".join(f"{one.rate:g} ({one.result}, run {one.run})" for one in tries)
+        best = f"the best {how}" if any(one.won for one in tries) else f"the lowest {how}, since none came through"
+        return f"Learning rate {recipe.optimizer.lr:g}, {best}: {others}."
+
+
+_tunings: weakref.WeakKeyDictionary[Conductor, Tuning] = weakref.WeakKeyDictionary()
+
+
+def start(
+    conductor: Conductor, field: Field, tried: Collection[str] = (), *, pace: float | None = None, paused: bool = False
+) -> list[Job]:
+    """Start a race, or first the tries of those contestants whose learning rate is to be `tried`; the jobs that began.
+
+    Raises SettingsError and StoreError, as `Conductor.race` does.
+    """
+    _tunings.pop(conductor, None)
+    if not tried:
+        return conductor.race(field, pace=pace, paused=paused)
+    _tunings[conductor] = tuning = Tuning(conductor, field, tried, pace, paused)
+    return tuning.jobs
+
+
+def tuning(conductor: Conductor) -> Tuning | None:
+    """The latest race of a conductor, if its contestants look, or looked, for their rates."""
+    return _tunings.get(conductor)
+
+
+def tries_rates(recipe: Recipe) -> list[float]:
+    """The learning rates to try, lowest first; round, and as far as they are allowed."""
+    most = bounds(field_at(recipe, "optimizer.lr"))[1]
+    return list(dict.fromkeys(min(most, float(f"{recipe.optimizer.lr * times:.3g}")) for times in TRIED))
+
+
+def tries_epochs(recipe: Recipe) -> int:
+    return max(1, recipe.epochs // SHARE)
+
+
+# Who won
+
+
+def ranking(jobs: Sequence[Record]) -> list[Record]:
+    """Best first, by the last epoch's validation accuracy (loss decides ties, and alone in regression); then those
+    whose loss is not a number, those with no epoch done, and those that failed.
+    """
+
+    def merit(job: Record) -> tuple:
+        last = job.history.epochs[-1] if job.history.epochs else None
+        lost = last is not None and math.isnan(last.val_loss)
+        result = last and (lost, -(last.val_accuracy or 0), 0 if lost else last.val_loss)
+        return (job.status == "failed", last is None, result, job.number)
+
+    return sorted(jobs, key=merit)
+
+
+def _came_through(job: Record) -> bool:
+    """Whether it came to its end with a loss that is a number."""
+    return job.status == "finished" and math.isfinite(job.history.epochs[-1].val_loss)
+
+
+def outcome(job: Record) -> str:
+    """What came out, in a word or two."""
+    if job.status == "failed" or not job.history.epochs:
+        return "failed" if job.status == "failed" else "no epoch done"
+    last = job.history.epochs[-1]
+    return f"loss {last.val_loss:.4g}" if last.val_accuracy is None else f"{last.val_accuracy:.1%} right"
+
+
+def verdict(jobs: Sequence[Record]) -> str:
+    """What a finished race has shown, in plain words."""
+    order = ranking(jobs)
+    left = [f"{job.name} left the race: {job.failure.text}" for job in order if job.failure]
+    racing = [job for job in order if job.history.epochs and job.status != "failed"]
+    lost = [job for job in racing if math.isnan(job.history.epochs[-1].val_loss)]
+    left += [f"{job.name} came to nothing: its loss is not a number." for job in lost]
+    racing = [job for job in racing if job not in lost]
+    if not racing:
+        return " ".join(["Nobody came through.", *left])
+    first = racing[0]
+    words = [f"{first.name} came first: {_result(first)} after {_epochs(first)}."]
+    if len(racing) > 1:
+        words.append(_compare(first, racing[1]))
+    words += [_quickest(racing), _rates(jobs), *left]
+    return " ".join(filter(None, words))
+
+
+def _result(job: Record) -> str:
+    last = job.history.epochs[-1]
+    if last.val_accuracy is None:
+        return f"validation loss {last.val_loss:.4g}"
+    return f"{last.val_accuracy:.1%} of the validation samples right"
+
+
+def _epochs(job: Record) -> str:
+    return _count(len(job.history.epochs))
+
+
+def _count(epochs: int) -> str:
+    return f"{epochs} epoch{'s' if epochs != 1 else ''}"
+
+
+def _compare(first: Record, second: Record) -> str:
+    """How far ahead the first is, and whether chance could have done it.
+
+    Two classifiers that were asked the same samples: McNemar's exact test, which looks at those samples alone that
+    only one of them got right (McNemar 1947). It speaks of two trained networks, not of how they were trained.
+    """
+    text = f"{second.name} came second with {_result(second)}"
+    if not first.recipe.data.classes or first.recipe.data != second.recipe.data:
+        same = first.recipe.loss == second.recipe.loss and first.recipe.data == second.recipe.data
+        return (
+            f"{text}; {SEEDS}." if same else f"{text}; their figures are not measured alike, so mind what you compare."
+        )
+    answers = [(getattr(job, "predicted", None), getattr(job, "targets", None)) for job in (first, second)]
+    if any(part is None for answer in answers for part in answer):  # they are not kept with a run
+        return f"{text}. Which samples each got right is no longer known, so chance may have done it; {SEEDS}."
+    from scipy.stats import binomtest  # here, because only a finished race needs it
+
+    right, other = (predicted == targets for predicted, targets in answers)
+    ahead, behind = int((right & ~other).sum()), int((other & ~right).sum())
+    if ahead + behind == 0:
+        return f"{text}, with the very same samples right: a tie."
+    chance = binomtest(ahead, ahead + behind).pvalue
+    told = f"Of {len(right)} samples {first.name} alone got {ahead} right, {second.name} alone {behind}"
+    if chance > CHANCE:
+        gap = f"chance gives such a gap between two equally good networks {chance:.0%} of the time, so call it a tie"
+    else:
+        often = "<0.1%" if chance < 0.001 else f"{chance:.1%}"
+        gap = f"between two equally good networks chance would hardly do that ({often})"
+    return f"{text}. {told}; {gap}. This is about these two networks on these samples: {SEEDS}."
+
+
+def _rates(jobs: Sequence[Record]) -> str:
+    """At which learning rates they raced."""
+    rates = {job.name: rate(job) for job in jobs}
+    if all(map(_tells_rate, jobs)):
+        return ""
+    if len(jobs) > 1 and len(set(rates.values())) == 1:
+        return f"All trained at the learning rate {next(iter(rates.values()))}."
+    return f"Their learning rates: {', '.join(f'{name} {one}' for name, one in rates.items())}."
+
+
+def _quickest(racing: Sequence[Record]) -> str:
+    """Who was first within a point of the best accuracy, in epochs."""
+    if any(job.history.epochs[-1].val_accuracy is None for job in racing) or len(racing) < 2:
+        return ""
+    goal = max(job.history.best.val_accuracy for job in racing) - 0.01
+    reached = {job: next((row.epoch for row in job.history.epochs if row.val_accuracy >= goal), None) for job in racing}
+    soonest = min((epoch for epoch in reached.values() if epoch), default=None)
+    names = [job.name for job, epoch in reached.items() if epoch == soonest]
+    return f"Quickest to {goal:.1%}: {' and '.join(names)}, in epoch {soonest}." if soonest else ""
