@@ -16,7 +16,7 @@ from benchmarks.memory import resident
 from benchmarks.steps import trained
 from benchmarks.viewing import begin, dashboard, new_page
 from dlcore.catalogue.architectures import MLP
-from dlcore.engine.jobs import Conductor
+from dlcore.engine.conductor import Conductor
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from tests.browser.chromium import launched

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.job import Job
 from dlcore.runs.store import Store
 
 ENDLESS = 10_000  # epochs, which no benchmark comes near

@@ -7,7 +7,7 @@ checkpoints written as always. To reach: 0.99.
 from functools import partial
 
 from benchmarks.measuring import ENDLESS, conductor, in_turns, let_go, print_table, spread, under_way
-from dlcore.engine.jobs import Job
+from dlcore.engine.job import Job
 from dlcore.recipes import RECIPES
 
 SECONDS = {"simplenet": 1.0, "mnist-cnn": 4.0}  # a turn

@@ -17,7 +17,7 @@ from benchmarks.measuring import ENDLESS, conductor, in_turns, let_go, print_tab
 from benchmarks.peers import PEERS, Peer, Task
 from benchmarks.pictures import cifar_at_hand
 from dlcore.catalogue.datasets import load
-from dlcore.engine.jobs import Job
+from dlcore.engine.job import Job
 from dlcore.engine.training import Run, build
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.job import Job
 from dlcore.engine.training import Run, predict, score
 from dlcore.history import Epoch
 from dlcore.recipe import Recipe, change, parse_change, read

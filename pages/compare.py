@@ -5,7 +5,7 @@ import json
 
 import streamlit as st
 
-from dlcore.engine.jobs import Job
+from dlcore.engine.job import Job
 from dlcore.recipe import Recipe, change, read
 from dlcore.runs.records import Record, Stored
 from dlcore.settings import SettingsError

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from dlcore.catalogue.datasets import Data
-from dlcore.engine.jobs import Job
+from dlcore.engine.job import Job
 from dlcore.inside.drawing import drawing_to_digit
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.settings import choices

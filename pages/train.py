@@ -11,7 +11,8 @@ import numpy as np
 import streamlit as st
 
 from dlcore.catalogue.architectures import layers, size
-from dlcore.engine.jobs import Job, branch_problems
+from dlcore.engine.conductor import branch_problems
+from dlcore.engine.job import Job, Moment
 from dlcore.engine.metrics import confusion, per_class
 from dlcore.history import History
 from dlcore.inside.fit import Fit, fit, visible
@@ -26,7 +27,6 @@ from pages.parts.download import download_button
 from pages.parts.facts import csv, table
 from pages.parts.frame import ensure_frame, part
 from pages.parts.live_chart import live_chart
-from pages.parts.moments import Moment, moment_of
 from pages.parts.session import (
     Draft,
     conductor,
@@ -121,10 +121,10 @@ class Seen(NamedTuple):
 
 
 def see(job: Job) -> Seen:
-    run = moment_of(job)
+    run = job.now()
     if not (job.ready and visible(run.recipe)):
         return Seen(run)
-    ask = lambda: job.ask(lambda network: (moment_of(job), fit(network)))  # noqa: E731
+    ask = lambda: job.ask(lambda network: (job.now(), fit(network)))  # noqa: E731
     heard = hear("fit", {job.number: Question((run.number, run.history.steps), ask)})[job.number]
     then, picture = heard.answer or (run, None)
     if heard.sentence:

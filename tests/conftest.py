@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dlcore.engine.jobs import Conductor
+from dlcore.engine.conductor import Conductor
 from dlcore.runs import saving
 
 

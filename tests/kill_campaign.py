@@ -25,8 +25,8 @@ from pathlib import Path
 import torch
 
 from dlcore.__main__ import main
+from dlcore.engine.capture import network
 from dlcore.engine.training import predict
-from dlcore.runs.checkpoints import network
 from dlcore.runs.store import Store
 from tests.catalogue.test_datasets import write_cifar
 from tests.running import forkserver, measured

@@ -18,8 +18,10 @@ import pytest
 from dlcore.catalogue.architectures import MLP
 from dlcore.catalogue.datasets import Mnist5k, Moons, load
 from dlcore.catalogue.splits import Dataset, Split
-from dlcore.engine import jobs
-from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine import driver as driving
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.driver import Driver
+from dlcore.engine.job import Job
 from dlcore.history import History
 from dlcore.recipe import Recipe
 from dlcore.runs.records import Stored
@@ -140,16 +142,16 @@ class Breaks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self._left, self._do = 0, lambda job: None
-        monkeypatch.setattr(jobs, "TURN", 0.0)  # an event a turn: the place is exact
-        advance = Job._advance
+        monkeypatch.setattr(driving, "TURN", 0.0)  # an event a turn: the place is exact
+        advance = Driver.advance
 
-        def watched(job: Job) -> None:
-            advance(job)
-            self._left -= 1
-            if self._left == 0:
-                self._do(job)
+        def watched(driver: Driver) -> None:
+            advance(driver)
+            self._left -= not driver.trainer.over  # what is over is not to be broken off
+            if self._left == 0 and not driver.trainer.over:
+                self._do(driver.job)
 
-        monkeypatch.setattr(Job, "_advance", watched)
+        monkeypatch.setattr(Driver, "advance", watched)
 
     def after(self, events: int, do: Callable[[Job], Any]) -> None:
         self._left, self._do = events, do
@@ -220,7 +222,7 @@ def course(
                 job = conductor.resume(job.number, paused=True)
         job.resume()
         finish(job)
-        assert job._kept.wait(LONG)
+        assert job.wait_saved(LONG)
         kept = conductor.store.open(job.number).history
         assert measured(kept) == measured(job.history)
         assert kept.changes == job.history.changes

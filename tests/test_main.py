@@ -18,7 +18,7 @@ import torch
 
 from dlcore.__main__ import main
 from dlcore.catalogue.datasets import Cifar10, Moons
-from dlcore.engine.jobs import Job
+from dlcore.engine.driver import Driver
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.runs.store import Store, StoreError
@@ -782,7 +782,7 @@ def test_what_cannot_be_imported_is_a_sentence(run, runs, arguments):
 
 def test_a_disk_that_fills_up_is_told_and_training_goes_on(run, runs, monkeypatch):
     """It waits, and says so, until there is room again."""
-    save, advance = Store.save, Job._advance
+    save, advance = Store.save, Driver.advance
 
     def told():
         return "Waiting" in sys.stderr.getvalue()
@@ -792,13 +792,13 @@ def test_a_disk_that_fills_up_is_told_and_training_goes_on(run, runs, monkeypatc
             raise StoreError("The disk is full; make room there.")
         save(self, record, found)
 
-    def wait_for_trouble(job):  # or it would be over before
-        if job.history.epochs and not told():
-            wait_until(lambda: job.trouble)
-        advance(job)
+    def wait_for_trouble(driver):  # or it would be over before
+        if driver.job.history.epochs and not told():
+            wait_until(lambda: driver.job._conductor._inbox)  # it comes that way
+        advance(driver)
 
     monkeypatch.setattr(Store, "save", refuse_until_told)
-    monkeypatch.setattr(Job, "_advance", wait_for_trouble)
+    monkeypatch.setattr(Driver, "advance", wait_for_trouble)
     status, out, err = run("train", *MOONS, "--set", "epochs=30", "--json")
     _, *epochs, end = parsed(out)
     assert (status, len(epochs), end["status"]) == (0, 30, "finished")

@@ -93,7 +93,7 @@ MEASURED = """
 import json, sys, tempfile
 from pathlib import Path
 from dlcore import memory
-from dlcore.engine.jobs import Conductor, prepare
+from dlcore.engine.conductor import Conductor, prepare
 from dlcore.recipe import read
 from dlcore.runs.store import Store
 

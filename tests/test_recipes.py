@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dlcore.catalogue.datasets import Cifar10
-from dlcore.engine.jobs import Conductor
+from dlcore.engine.conductor import Conductor
 from dlcore.engine.training import predict
 from dlcore.recipe import change, read
 from dlcore.recipes import DEFAULT, RECIPES

@@ -14,7 +14,6 @@ from torch import nn
 
 from dlcore.catalogue.activations import Activation, ReLU
 from dlcore.catalogue.datasets import Data, import_torchvision
-from dlcore.engine.randomness import derive
 from dlcore.settings import Problem, Settings, Slider, one_of
 
 Width = Annotated[int, Field(ge=1, le=10000)]
@@ -237,21 +236,6 @@ class ResNet18(Architecture):
         network.conv1 = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False)  # 7x7 with stride 2 would blur 28 pixels
         network.maxpool = nn.Identity()
         return network
-
-
-def initialise(model: nn.Module, seed: int) -> None:
-    """Draw the first weights so that networks with layers of the same shape start from the same numbers.
-
-    Every layer draws from a stream of its own, named by its shape and by how many such layers came before, whatever
-    other layers the network has.
-    """
-    seen: dict[str, int] = {}
-    for module in model.modules():
-        if hasattr(module, "reset_parameters"):
-            shape = str([tuple(parameter.shape) for parameter in module.parameters(recurse=False)])
-            seen[shape] = seen.get(shape, 0) + 1
-            torch.manual_seed(derive(seed, "weights", shape, seen[shape]))
-            module.reset_parameters()
 
 
 @dataclass(frozen=True)

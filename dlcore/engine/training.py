@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlcore.catalogue.architectures import initialise
 from dlcore.catalogue.splits import Dataset, FiledSplit, Samples, Split
 from dlcore.engine.metrics import accuracy
 from dlcore.engine.randomness import derive, generator
@@ -81,6 +80,21 @@ def build(recipe: Recipe, data: Dataset) -> Run:
     to_device(model, recipe.device)
     torch.manual_seed(derive(recipe.seed, "training"))
     return Run(recipe, data, model, recipe.optimizer.build(model.parameters()))
+
+
+def initialise(model: nn.Module, seed: int) -> None:
+    """Draw the first weights so that networks with layers of the same shape start from the same numbers.
+
+    Every layer draws from a stream of its own, named by its shape and by how many such layers came before, whatever
+    other layers the network has.
+    """
+    seen: dict[str, int] = {}
+    for module in model.modules():
+        if hasattr(module, "reset_parameters"):
+            shape = str([tuple(parameter.shape) for parameter in module.parameters(recurse=False)])
+            seen[shape] = seen.get(shape, 0) + 1
+            torch.manual_seed(derive(seed, "weights", shape, seen[shape]))
+            module.reset_parameters()
 
 
 def to_device(model: nn.Module, device: str) -> None:

@@ -1,4 +1,4 @@
-"""Records: what is known of a run, whether it trains in this process (`jobs.Job`) or is read from the store."""
+"""Records: what is known of a run, whether it trains in this process (`engine.job`) or is read from the store."""
 
 import importlib.metadata
 import math
@@ -63,10 +63,7 @@ class Record:
 
     def recipe_at(self, step: int) -> Recipe:
         """As it was after so many steps, changes made there included."""
-        start = self.branch.step if self.branch else 0  # what its parent changed before is in its first recipe
-        made = [change for change in self.history.changes if start <= change.step <= step]
-        changes = {change.setting: change.value for change in made if change.setting not in (PACE, LOST)}
-        return repeat(self.first_recipe, changes) if changes else self.first_recipe
+        return recipe_at(self.first_recipe, self.history, self.branch, step)
 
     @property
     def id(self) -> str:
@@ -103,6 +100,20 @@ class Record:
     def steps_per_second(self) -> float:
         """What a person gets: steps over the time on the clock, in which it also evaluates and waits for others."""
         return self.history.steps / self.elapsed if self.elapsed else 0.0
+
+
+def recipe_at(first: Recipe, history: History, branch: Branch | None, step: int) -> Recipe:
+    """What the changes on its way had made of a run's first recipe after so many steps."""
+    start = branch.step if branch else 0  # what its parent changed before is in its first recipe
+    made = [change for change in history.changes if start <= change.step <= step]
+    changes = {change.setting: change.value for change in made if change.setting not in (PACE, LOST)}
+    return repeat(first, changes) if changes else first
+
+
+def pace_at(history: History) -> float | None:
+    """The pace that was set last, in steps a second; None for full speed."""
+    made = [change for change in history.changes if change.setting == PACE and change.step <= history.steps]
+    return made[-1].value if made else None
 
 
 @dataclass(eq=False, kw_only=True)

@@ -1,7 +1,7 @@
 """Races: the same work for several contestants, who leads, and what the result is worth.
 
 Contestants start from the same weights wherever shapes agree, see the same batches in the same order and have the same
-budget (see `architectures.initialise`, `training.batches`, `Conductor.race`). What a learning rate makes of each is not
+budget (see `training.initialise`, `training.batches`, `Conductor.race`). What a learning rate makes of each is not
 left to chance either: a rate that suits one may not suit another, so each can try three of them first (`start`).
 """
 
@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.job import Job
 from dlcore.recipe import Recipe, change, field_at
 from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError

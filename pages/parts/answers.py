@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from torch import Tensor
 
-from dlcore.engine.jobs import Job
+from dlcore.engine.job import Job
 from dlcore.engine.training import Run, predict
 from dlcore.runs.checkpoints import Checkpoint
 from dlcore.runs.records import Record

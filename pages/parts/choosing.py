@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import streamlit as st
 
-from dlcore.engine.jobs import Job
+from dlcore.engine.job import Job
 from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
 from pages.parts.panels import escape

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dlcore.engine.jobs import Job
+from dlcore.engine.job import Job, Moment
 from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
 from dlcore.settings import Problem, SettingsError
-from pages.parts.moments import Moment
 from pages.parts.session import choose_for_all, chosen_for_all, keep, remember, set_widget, widget
 
 MOST_PROBLEMS = 10  # that are listed: a link may ask for anything

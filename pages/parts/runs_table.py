@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from dlcore.engine.jobs import Job
+from dlcore.engine.job import Job
 from dlcore.runs.records import ACTIVE
 from dlcore.runs.store import StoreError
 from pages.parts.facts import size

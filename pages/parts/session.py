@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine.capture import network
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.job import Job
 from dlcore.engine.training import Run
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
-from dlcore.runs.checkpoints import CheckpointError, network
+from dlcore.runs.checkpoints import CheckpointError
 from dlcore.runs.checkpoints import read as read_checkpoint
 from dlcore.runs.records import Record, Stored, branch_name
 from dlcore.runs.store import Store, StoreError

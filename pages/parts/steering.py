@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dlcore.engine.jobs import Job
+from dlcore.engine.job import Job
 from dlcore.recipe import steerable
 from dlcore.settings import SettingsError
 from pages.parts import panels

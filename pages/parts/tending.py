@@ -12,7 +12,7 @@ import gc
 import threading
 import time
 
-from dlcore.engine.jobs import prepare
+from dlcore.engine.conductor import prepare
 
 WARM_UP = 10  # seconds after the first page: whoever starts or looks around at once is not held up
 EVERY = 60  # seconds between two collections

@@ -135,7 +135,7 @@ from pathlib import Path
 from dlcore.catalogue import splits
 from dlcore.catalogue.architectures import Linear
 from dlcore.catalogue.datasets import Mnist, Moons
-from dlcore.engine.jobs import Conductor
+from dlcore.engine.conductor import Conductor
 from dlcore.recipe import Recipe
 
 splits.RESIDENT, reads, read = 0, [], splits.FiledSplit.__getitem__

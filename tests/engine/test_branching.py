@@ -11,10 +11,10 @@ from dlcore.catalogue.losses import CrossEntropy, Huber, MeanSquaredError
 from dlcore.catalogue.optimizers import SGD, Adam
 from dlcore.catalogue.schedules import Cosine
 from dlcore.catalogue.stopping import Stopping
-from dlcore.engine.jobs import Conductor, branch_problems
+from dlcore.engine.capture import restore
+from dlcore.engine.conductor import Conductor, branch_problems
 from dlcore.engine.training import Step, build, train
 from dlcore.history import Change
-from dlcore.runs.checkpoints import restore
 from dlcore.runs.records import Branch
 from dlcore.runs.store import Store, StoreError
 from dlcore.settings import SettingsError
@@ -52,7 +52,7 @@ def parent(conductor):
     """A finished run of six epochs."""
     job = conductor.submit("parent", DROPPING)
     finish(job)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     return job
 
 
@@ -60,7 +60,7 @@ def branched(conductor, parent, epoch, recipe, name="branch"):
     job = conductor.branch(parent.number, epoch, name, recipe)
     finish(job)
     assert job.status == "finished", job.failure
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     return job
 
 
@@ -139,7 +139,7 @@ def test_steps_and_epochs_count_on_when_batches_have_another_size(conductor, par
     assert [row.epoch for row in job.history.epochs] == [1, 2, 3, 4, 5]
     assert [row.step for row in job.history.epochs] == [4, 8, *(8 + per_epoch * count for count in (1, 2, 3))]
     assert (job.epoch, job.progress, job.history.steps) == (5, 1, job.total_steps)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     found = conductor.store.open(job.number)
     assert (found.epoch, found.progress, found.total_steps) == (5, 1, job.total_steps)
 
@@ -163,7 +163,7 @@ def test_what_the_parent_changed_before_belongs_to_the_branch(conductor):
         parent.steer(changes)
     parent.resume()
     finish(parent)
-    assert parent._kept.wait(LONG)
+    assert parent.wait_saved(LONG)
     made = parent.history.changes
     assert [change.step for change in made] == [6, 6, 12, 18]
     recipe = parent.recipe_at(12)
@@ -251,7 +251,7 @@ def test_a_branch_outlives_its_parent(conductor, parent):
         once_more = again.resume(job.number)
         finish(once_more)
         assert fingerprint(once_more) == expected
-        assert once_more._kept.wait(LONG)
+        assert once_more.wait_saved(LONG)
         found = again.store.open(job.number)
         assert (found.branch.parent, found.parent_name) == (parent.number, "")
         assert once_more.number not in (parent.number,)
@@ -372,7 +372,7 @@ def test_a_branch_that_is_measured_by_something_else_is_not_measured_against_its
     first = changed(SQUARED, loss=Huber() if "delta" in str(fields) else SQUARED.loss)
     parent = conductor.submit("parent", first)
     finish(parent)
-    assert parent._kept.wait(LONG)
+    assert parent.wait_saved(LONG)
     recipe = changed(first, epochs=12, stop=Stopping(patience=4), **fields)
     job = branched(conductor, parent, 3, recipe)
     own = job.history.epochs[3:]
@@ -418,7 +418,7 @@ def test_a_branch_that_is_measured_by_something_else_goes_on_so_after_an_interru
 def test_a_branch_keeps_its_own_pace_when_it_goes_on(conductor, tmp_path, pace):
     first = conductor.submit("parent", DROPPING, pace=1000.0)
     finish(first)
-    assert first._kept.wait(LONG)
+    assert first.wait_saved(LONG)
     job = conductor.branch(first.number, 3, "branch", changed(DROPPING, epochs=9), pace=pace, paused=True)
     take(job, 1)
     with opened(as_if_killed(conductor.store, tmp_path / "killed")) as elsewhere:

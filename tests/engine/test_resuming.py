@@ -12,8 +12,9 @@ from dlcore.catalogue.augmentation import Augmentation
 from dlcore.catalogue.optimizers import SGD, AdamW, Optimizer
 from dlcore.catalogue.schedules import Cosine, Schedule
 from dlcore.catalogue.stopping import Stopping
-from dlcore.engine import jobs
-from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine import conductor as conducting
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.job import Job
 from dlcore.history import Change
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
@@ -73,8 +74,8 @@ def small_data(monkeypatch, tmp_path):
     root.mkdir()
     write_cifar(root)
     monkeypatch.setenv("DLCORE_DATA", str(root))
-    small, load = few_digits(), jobs.load
-    monkeypatch.setattr(jobs, "load", lambda data, *rest: small if data.kind == "mnist-5k" else load(data, *rest))
+    small, load = few_digits(), conducting.load
+    monkeypatch.setattr(conducting, "load", lambda data, *rest: small if data.kind == "mnist-5k" else load(data, *rest))
 
 
 def check(breaks, root, recipe, seed, longest=12):
@@ -191,9 +192,9 @@ def test_a_run_that_is_closed_before_it_is_under_way_again_keeps_its_place(tmp_p
     with opened(tmp_path) as conductor:
         job = conductor.submit("moons", DROPPING, paused=True)
         take(job, 6)
-    gate, load = threading.Event(), jobs.load
+    gate, load = threading.Event(), conducting.load
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "load", lambda *arguments: gate.wait(LONG) and load(*arguments))
+        patch.setattr(conducting, "load", lambda *arguments: gate.wait(LONG) and load(*arguments))
         with opened(tmp_path) as conductor:
             again = conductor.resume(job.number)
             assert again.status == "preparing"
@@ -243,7 +244,7 @@ def test_an_imported_run_is_not_measured_against_what_is_lost(tmp_path):
         assert len(job.history.epochs) >= 4
         assert job.history.best.epoch > 2
         assert job.recipe == patient
-        assert job._kept.wait(LONG)
+        assert job.wait_saved(LONG)
         again = conductor.branch(1, 3, "branch", changed(patient, epochs=4))
         finish(again)
         assert again.history.best.epoch > 2
@@ -257,7 +258,7 @@ def test_a_contestant_that_goes_on_stays_in_its_race(tmp_path):
         again = conductor.resume(racing[1].number)
         assert again.race == racing[0].race
         finish(again)
-        assert again._kept.wait(LONG)
+        assert again.wait_saved(LONG)
         assert {conductor.store.open(job.number).race for job in racing} == {racing[0].number}
 
 
@@ -455,7 +456,7 @@ def test_a_run_that_cannot_go_on_is_a_sentence(tmp_path, monkeypatch):
         assert job.active
         job.stop()
         finish(job)
-        assert job._kept.wait(LONG)
+        assert job.wait_saved(LONG)
         conductor.store.delete(job.number)
         with pytest.raises(StoreError, match=f"Run {job.number} is deleted; bring it back first"):
             conductor.resume(job.number)

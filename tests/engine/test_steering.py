@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from dlcore import recipe as recipes
 from dlcore.catalogue.architectures import MLP
 from dlcore.catalogue.datasets import load
 from dlcore.catalogue.optimizers import SGD, Adam, Optimizer, RMSprop
 from dlcore.catalogue.schedules import Cosine, OneCycle
 from dlcore.catalogue.stopping import Stopping
-from dlcore.engine import jobs
-from dlcore.engine.jobs import Job, steered
+from dlcore.engine.driver import Driver
+from dlcore.engine.job import Job, steered
 from dlcore.engine.training import Step, build, steer, train
 from dlcore.history import Change
 from dlcore.recipe import steerable
@@ -169,7 +170,7 @@ def test_a_steered_optimizer_is_one_that_had_these_settings_but_keeps_its_memory
     """Steered before the first step it is the other one; steered later, its memory of the gradients stays."""
     recipe = changed(MOONS, optimizer=choices(Optimizer)[kind]())
     changes = {path: value for path, value in OTHER.items() if path in steerable(recipe)}
-    goal = jobs.steer(recipe, changes)
+    goal = recipes.steer(recipe, changes)
     assert goal.optimizer != recipe.optimizer
     runs = [build(one, load(recipe.data)) for one in (recipe, goal)]
     steer(runs[0], goal)
@@ -198,7 +199,7 @@ def test_momentum_can_begin_late(optimizer):
     events = train(run)
     for _ in range(3):
         next(events)
-    steer(run, jobs.steer(recipe, {"optimizer.momentum": 0.75}))
+    steer(run, recipes.steer(recipe, {"optimizer.momentum": 0.75}))
     speeds = [torch.zeros_like(parameter) for parameter in run.model.parameters()]
     squares = [run.optimizer.state[parameter].get("square_avg") for parameter in run.model.parameters()]
     squares = [value.clone() if value is not None else None for value in squares]
@@ -379,13 +380,13 @@ def test_epochs_of_a_branch_that_is_not_ready_cannot_be_fewer_than_it_has(tmp_pa
     with opened(tmp_path) as conductor:
         parent = conductor.submit("moons", MOONS)
         finish(parent)
-        assert parent._kept.wait(LONG)
+        assert parent.wait_saved(LONG)
         conductor.set_at_once(1)
         conductor.submit("first", ENDLESS)
         branch = conductor.branch(parent.number, 2, "branch", MOONS)
         assert (branch.status, branch.steps_per_epoch) == ("queued", 0)
         with pytest.raises(SettingsError, match="epochs is 1, but epoch 2 has begun"):
-            steered(branch, {"epochs": 1})
+            branch.steer({"epochs": 1})
 
 
 # Repeated
@@ -505,16 +506,17 @@ def test_what_is_wanted_can_be_asked_while_an_epoch_begins_that_was_to_be_none(c
     job = conductor.submit("moons", changed(MOONS, epochs=50), paused=True)
     take(job, 4 * PER_EPOCH + 1)
     held, go_on = threading.Event(), threading.Event()
-    take_changes = Job._take_changes
+    hear = Driver.hear
 
-    def late(job):
-        while job.history.steps < 5 * PER_EPOCH + 1:
-            job._advance()
+    def late(driver):
+        with driver.trainer.own_random():
+            while job.history.steps < 5 * PER_EPOCH + 1:
+                driver.advance()
         held.set()
         go_on.wait(LONG)
-        take_changes(job)
+        hear(driver)
 
-    monkeypatch.setattr(Job, "_take_changes", late)
+    monkeypatch.setattr(Driver, "hear", late)
     job.steer({"epochs": 5})
     assert held.wait(LONG)
     assert job.wanted.epochs == 6

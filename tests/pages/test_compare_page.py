@@ -13,7 +13,8 @@ from dlcore.catalogue.architectures import MLP
 from dlcore.catalogue.datasets import Line, Moons
 from dlcore.catalogue.losses import MeanSquaredError
 from dlcore.catalogue.optimizers import SGD
-from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.job import Job
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.runs.records import Stored
@@ -58,7 +59,7 @@ def charts(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict]:
 def trained(conductor: Conductor, name: str = "earlier", recipe: Recipe = QUICK) -> Job:
     job = conductor.submit(name, recipe)
     assert job.wait(LONG)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     return job
 
 
@@ -391,8 +392,8 @@ def test_a_contestant_that_is_there_twice_is_told():
 def test_a_contestant_that_is_let_go_stays_in_its_race(charts):
     at = race(opened("compare"))
     first, second = races.ranking(session.latest_race())
-    assert first._kept.wait(LONG)
-    assert second._kept.wait(LONG)
+    assert first.wait_saved(LONG)
+    assert second.wait_saved(LONG)
     session.conductor().forget(first.number)
     for _ in range(2):
         assert [(row[0], re.sub("<.*?>", "", row[1])) for row in rows(well(at.run()))] == [

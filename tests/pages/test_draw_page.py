@@ -13,11 +13,12 @@ from streamlit.testing.v1 import AppTest
 from dlcore.catalogue.architectures import Linear
 from dlcore.catalogue.datasets import FashionMnist, Moons
 from dlcore.catalogue.optimizers import SGD
-from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine.capture import network
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.job import Job
 from dlcore.engine.training import predict
 from dlcore.inside.drawing import drawing_to_digit
 from dlcore.recipe import Recipe
-from dlcore.runs.checkpoints import network
 from dlcore.runs.records import Stored
 from dlcore.runs.store import Store
 from pages.parts import answers, asking, session
@@ -57,7 +58,7 @@ def trained(conductor: Conductor, name: str = "digits", recipe: Recipe = QUICK) 
 
 def kept(job: Job) -> Job:
     assert job.wait(LONG)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     return job
 
 
@@ -360,7 +361,7 @@ def test_a_busy_network_keeps_its_last_answer_with_a_sentence_and_no_page_waitin
         for _ in range(3):
             assert seen(well(at.run())).count(asking.BUSY) == 2
             assert shares(at) == before
-        assert len(session.conductor()._questions) == 2
+        assert len(session.conductor()._inbox) == 2
     monkeypatch.setattr(asking, "PATIENCE", LONG)
     well(at.run())
     assert asking.BUSY not in seen(at)

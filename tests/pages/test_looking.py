@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dlcore.catalogue.architectures import Architecture, layers, size
 from dlcore.catalogue.datasets import Mnist5k
 from dlcore.catalogue.optimizers import SGD
+from dlcore.engine.capture import network
 from dlcore.recipe import Recipe
-from dlcore.runs.checkpoints import network
 from dlcore.settings import choices
 from pages.parts import session
 from tests.pages.test_pages import PAGES, find, go, press, small, well
@@ -151,7 +151,7 @@ def test_no_page_touches_the_generators(page, own_process, monkeypatch):
     with opened(own_process) as elsewhere:  # another process, for all that the dashboard can see
         earlier = elsewhere.submit("digits", DIGITS)
         finish(earlier)
-        assert earlier._kept.wait(LONG)
+        assert earlier.wait_saved(LONG)
     with watched(monkeypatch):
         at = open_page()
         under_way = [session.conductor().submit("digits", changed(DIGITS, epochs=100000)) for _ in range(2)]
@@ -174,7 +174,7 @@ def test_no_click_touches_the_generators(own_process, monkeypatch):
         wait_until(lambda: session.jobs() and session.jobs()[0].history.steps)
         press(at, "Resume")
         finish(session.jobs()[0])
-        assert session.jobs()[0]._kept.wait(LONG)
+        assert session.jobs()[0].wait_saved(LONG)
         well(at.run())
         go(at, "runs")
         press(at, "Branch")
@@ -193,7 +193,7 @@ def test_a_runs_numbers_are_the_same_while_others_build_networks_of_stored_runs(
     with opened(tmp_path / "runs") as conductor:
         earlier = conductor.submit("earlier", MOONS)
         finish(earlier)
-        assert earlier._kept.wait(LONG)
+        assert earlier.wait_saved(LONG)
         checkpoint = conductor.store.checkpoint(earlier.number, 1)
         over, looks = threading.Event(), []
 

@@ -18,7 +18,7 @@ from dlcore import memory
 from dlcore.catalogue.activations import Activation
 from dlcore.catalogue.augmentation import Augmentation
 from dlcore.catalogue.optimizers import Optimizer
-from dlcore.engine.jobs import Job
+from dlcore.engine.job import Job
 from dlcore.history import History
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
@@ -281,7 +281,7 @@ def test_what_the_page_says_of_a_paused_run_is_of_the_step_after_which_it_stands
     def in_hand(history, loss):
         wait_until(lambda: job.status == "paused", LONG)
         with contextlib.suppress(AssertionError):  # the page does not wait: by then it has drawn an earlier step
-            wait_until(lambda: session.conductor()._questions, 2)
+            wait_until(lambda: session.conductor()._inbox, 2)
         add_step(history, loss)
 
     monkeypatch.setattr(History, "add_step", in_hand)
@@ -366,7 +366,7 @@ def test_a_busy_network_is_a_sentence_beside_its_last_picture(monkeypatch, recip
             assert asking.BUSY in seen(at)
             assert "The picture is of step 1." in seen(at)
             assert figures["fit"] == before
-        assert len(session.conductor()._questions) == 1  # it is not asked again and again
+        assert len(session.conductor()._inbox) == 1  # it is not asked again and again
     monkeypatch.setattr(asking, "PATIENCE", LONG)
     well(at.run())
     assert asking.BUSY not in seen(at)
@@ -558,7 +558,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
     conductor, moons = session.conductor(), RECIPES["two-moons"].recipe.model_copy(update={"epochs": 2})
     done = conductor.submit(HOSTILE, moons)
     assert done.wait(LONG)
-    assert done._kept.wait(LONG)
+    assert done.wait_saved(LONG)
     branch = conductor.branch(done.number, 1, HOSTILE, moons)
     assert branch.wait(LONG)
     assert conductor.submit(HOSTILE, Recipe(epochs=1)).wait(LONG)

@@ -10,7 +10,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dlcore.catalogue.optimizers import SGD
-from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.job import Job
 from dlcore.history import Epoch, History
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
@@ -46,7 +47,7 @@ def elsewhere(root: Path) -> Iterator[Conductor]:
 
 def kept(job: Job) -> Job:
     finish(job)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     return job
 
 

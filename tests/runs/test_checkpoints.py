@@ -19,6 +19,7 @@ import torch
 from dlcore.catalogue.architectures import CNN, MLP, ResNet18
 from dlcore.catalogue.datasets import Mnist5k, Moons, load
 from dlcore.catalogue.optimizers import SGD, Adam, Optimizer
+from dlcore.engine.capture import capture, network, restore
 from dlcore.engine.randomness import RandomState
 from dlcore.engine.training import Place, Step, build, predict, train
 from dlcore.recipe import Recipe
@@ -27,12 +28,9 @@ from dlcore.runs.checkpoints import (
     FORMAT,
     Checkpoint,
     CheckpointError,
-    capture,
     check_weights,
     fits,
-    network,
     read,
-    restore,
     worth_keeping,
     write,
 )

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from dlcore.engine.jobs import Conductor
+from dlcore.engine.conductor import Conductor
 from dlcore.history import History
 from dlcore.runs import checkpoints, saving
 from dlcore.runs.records import Stored
@@ -81,7 +81,7 @@ def spoil_saving(patch, error):
 def test_a_finished_run_is_saved_whole_and_let_go(conductor, store):
     job = conductor.submit("moons", DROPPING)
     finish(job)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     assert (job.saved_epochs, job.trouble) == (DROPPING.epochs, "")
     with contextlib.closing(Store(store.root)) as other:
         found = other.open(job.number)
@@ -114,7 +114,7 @@ def test_epochs_that_come_fast_are_saved_together(conductor, store, monkeypatch)
     job = conductor.submit("line", changed(MOONS, batch_size="all", epochs=200))
     finish(job)
     conductor.close()  # and what is left is saved
-    assert job._kept.is_set()
+    assert job.wait_saved(0)
     assert len(calls) <= 4  # each is a write to the disk
     assert len(store.open(job.number).history.epochs) == 200
     assert {199, 200, job.history.best.epoch} <= set(store.epochs_kept(job.number))
@@ -126,7 +126,7 @@ def test_a_failed_run_is_saved_with_what_went_wrong(conductor, store):
     job.ask(lambda run: run.model.register_forward_pre_hook(lambda *_: 1 / 0)).result(LONG)
     job.resume()
     finish(job)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     found = store.open(job.number)
     assert (found.status, found.failure) == ("failed", job.failure)
     assert "ZeroDivisionError" in found.failure.traceback
@@ -139,7 +139,7 @@ def test_a_stopped_run_keeps_the_place_where_it_was(conductor, store, steps):
     take(job, steps)
     job.stop()
     finish(job)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     places = [kept[:2] for kept in store.checkpoints(job.number)]
     assert places == {0: [], 1: [(0, 1)], 4: [(1, 0)], 6: [(1, 2), (1, 0)]}[steps]
     assert store.open(job.number).status == "stopped"
@@ -195,7 +195,7 @@ def test_a_run_that_cannot_be_saved_waits_says_why_and_goes_on(conductor, store,
         job.resume()
         assert job.elapsed == elapsed
     finish(job)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     assert fingerprint(job) == expected
     assert measured(store.open(job.number).history) == expected[:2]
 
@@ -213,13 +213,13 @@ def test_one_that_cannot_be_saved_hinders_no_other(conductor, monkeypatch):
     monkeypatch.setattr(Store, "save", refuse_one)
     other = conductor.submit("lucky", DROPPING)
     finish(other)
-    assert other._kept.wait(LONG)
+    assert other.wait_saved(LONG)
     wait_until(lambda: job.trouble)
     job.stop()
     finish(job)
-    assert (job.status, job._kept.is_set(), other.status) == ("stopped", False, "finished")
+    assert (job.status, job.wait_saved(0), other.status) == ("stopped", False, "finished")
     monkeypatch.setattr(Store, "save", save)
-    assert job._kept.wait(LONG)  # its end is saved as soon as that works
+    assert job.wait_saved(LONG)  # its end is saved as soon as that works
 
 
 def test_a_run_that_cannot_be_saved_can_be_closed_and_goes_on_from_what_was(tmp_path):
@@ -261,7 +261,7 @@ def test_checkpoints_that_wait_for_a_disk_do_not_pile_up(conductor, monkeypatch)
         waiting = conductor.saver._followed[job]
         assert len(waiting) <= checkpoints.KEPT + 4
         assert {299, 300, job.history.best.epoch} <= {one.epochs for one in waiting}
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     assert {299, 300, job.history.best.epoch} <= set(conductor.store.epochs_kept(job.number))
 
 
@@ -296,7 +296,7 @@ def test_a_disk_that_vanishes_and_comes_back(conductor, store):
     assert not store.root.exists()
     away.rename(store.root)
     finish(job)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     assert fingerprint(job) == expected
     assert measured(store.open(job.number).history) == expected[:2]
     assert LONGER.epochs in store.epochs_kept(job.number)
@@ -313,7 +313,7 @@ def test_a_database_that_is_damaged_meanwhile_does_not_stop_the_run(conductor, s
     store._connection.execute("PRAGMA shrink_memory")  # what is in memory would hide it for a while
     job.resume()
     finish(job)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     assert fingerprint(job) == expected
     (row,) = store.rows()
     assert (row["number"], row["name"], row["status"]) == (job.number, "moons", "finished")
@@ -361,13 +361,13 @@ def test_a_backup_that_is_restored_meanwhile_is_brought_up_to_date(conductor, st
     backup = as_if_killed(store, tmp_path / "backup")
     after = conductor.submit("after", MOONS)
     finish(after)
-    assert after._kept.wait(LONG)
+    assert after.wait_saved(LONG)
     job.resume()
     wait_until(lambda: job.history.steps > 12)
     store.root.rename(tmp_path / "before")
     backup.rename(store.root)
     finish(job)
-    assert job._kept.wait(LONG)
+    assert job.wait_saved(LONG)
     assert fingerprint(job) == expected
     assert measured(store.open(job.number).history) == expected[:2]
     assert [row["name"] for row in store.rows()] == ["moons", "done before"]
@@ -409,7 +409,7 @@ def train_with_little_room(root, results):
             trouble, waited, steps = job.trouble, waits(job), job.history.steps
             resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
             finish(job)
-            assert job._kept.wait(LONG)
+            assert job.wait_saved(LONG)
             found = fingerprint(job)
         results.put([trouble, waited, steps, found, measured(stored(root, job.number).history)])
     except BaseException as error:
@@ -459,7 +459,7 @@ def test_a_disk_that_is_full_and_has_room_again(small_disk):
             conductor.store.describe(job.number, note="x" * 2_000_000)
         (small_disk / "filler").unlink()
         finish(job)
-        assert job._kept.wait(LONG)
+        assert job.wait_saved(LONG)
         assert fingerprint(job) == expected
     assert measured(stored(small_disk / "runs", job.number).history) == expected[:2]
 

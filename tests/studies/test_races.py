@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -6,11 +7,11 @@ import pytest
 from dlcore.catalogue.datasets import Moons
 from dlcore.catalogue.losses import MeanAbsoluteError
 from dlcore.catalogue.optimizers import SGD, Adam, Optimizer
-from dlcore.engine.jobs import Conductor, Failure, Job
+from dlcore.engine.job import Moment
 from dlcore.history import Change, Epoch, History
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
-from dlcore.runs.records import Stored
+from dlcore.runs.records import Failure, Stored
 from dlcore.runs.store import StoreError
 from dlcore.settings import SettingsError, choices
 from dlcore.studies.races import (
@@ -31,7 +32,7 @@ from tests.running import MOONS, changed, finish, opened
 from tests.waiting import wait_until
 
 BASE = Recipe(data=Moons())
-SAMPLES = 200
+SAMPLES, NUMBERS = 200, itertools.count(1)
 
 
 def problems_of(field):
@@ -41,17 +42,24 @@ def problems_of(field):
 
 
 def finished(name, accuracies, losses=None, right=None, recipe=BASE, outcome="finished"):
-    """A job that is over; `right` says which of the validation samples it had right in the end."""
-    job = Job(Conductor(), name, recipe, 1, None)
+    """A run that is over; `right` says which of the validation samples it had right in the end."""
+    history = History()
     for number, value in enumerate(accuracies, 1):
         loss = losses[number - 1] if losses else 1.0
-        job.history.add_epoch(Epoch(number, number * 10, loss, value, loss, value, 0.1, 1.0, 10.0))
-    job.targets = np.zeros(SAMPLES, dtype=int)
+        history.add_epoch(Epoch(number, number * 10, loss, value, loss, value, 0.1, 1.0, 10.0))
     last = (accuracies[-1] if accuracies else 0) or 0
     right = np.arange(SAMPLES) < round(last * SAMPLES) if right is None else right
-    job.predicted = np.where(right, 0, 1)
-    job._end(outcome, Failure("It broke.") if outcome == "failed" else None)
-    return job
+    return Moment(
+        next(NUMBERS),
+        name,
+        recipe,
+        history,
+        race=1,
+        status=outcome,
+        failure=Failure("It broke.") if outcome == "failed" else None,
+        targets=np.zeros(SAMPLES, dtype=int),
+        predicted=np.where(right, 0, 1),
+    )
 
 
 def from_store(job):

@@ -14,8 +14,12 @@ from dlcore.catalogue.augmentation import Augmentation
 from dlcore.catalogue.datasets import Cifar10, Moons
 from dlcore.catalogue.losses import MeanSquaredError
 from dlcore.catalogue.optimizers import SGD, Adam
-from dlcore.engine import jobs
-from dlcore.engine.jobs import Conductor, Job
+from dlcore.engine import conductor as conducting
+from dlcore.engine import driver as driving
+from dlcore.engine import trainer
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.driver import Driver
+from dlcore.engine.job import Job
 from dlcore.engine.training import predict, score
 from dlcore.history import History
 from dlcore.recipe import Recipe
@@ -49,8 +53,8 @@ DROPOUT = changed(DROPPING, epochs=30)
 
 def test_a_job_prepares_trains_and_finishes(conductor, monkeypatch):
     gate = threading.Event()
-    original = jobs.load
-    monkeypatch.setattr(jobs, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
+    original = conducting.load
+    monkeypatch.setattr(conducting, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
     job = conductor.submit("moons", ENDLESS)
     assert (job.status, job.active, job.ready, job.progress, job.epoch) == ("preparing", True, False, 0, 0)
     assert job.remaining is None
@@ -99,8 +103,8 @@ def test_a_job_that_is_over_can_be_neither_resumed_nor_stepped_nor_stopped(condu
 
 def test_a_job_can_be_stopped_while_it_prepares(conductor, monkeypatch):
     gate = threading.Event()
-    original = jobs.load
-    monkeypatch.setattr(jobs, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
+    original = conducting.load
+    monkeypatch.setattr(conducting, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
     job = conductor.submit("moons", ENDLESS)
     job.stop()
     finish(job)
@@ -160,7 +164,7 @@ def test_step_pauses_a_job_that_trains(conductor):
     wait_until(lambda: job.history.steps)
     job.step()
     assert job.status == "paused"
-    wait_until(lambda: job._steps_due == 0)
+    wait_until(lambda: not job.wishes.steps)
     settle(job)
     steps = job.history.steps
     settle(job)
@@ -237,8 +241,8 @@ def test_a_question_is_answered_while_training_paused_finished_and_stopped(condu
 
 def test_asking_before_there_is_a_network_raises(conductor, monkeypatch):
     gate = threading.Event()
-    original = jobs.load
-    monkeypatch.setattr(jobs, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
+    original = conducting.load
+    monkeypatch.setattr(conducting, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
     job = conductor.submit("moons", MOONS)
     with pytest.raises(RuntimeError, match="moons has no network yet"):
         job.ask(lambda run: None)
@@ -294,8 +298,10 @@ def test_fifty_questions_that_draw_random_numbers_change_nothing(conductor):
 
 @pytest.fixture
 def small_digits(monkeypatch):
-    small, original = few_digits(), jobs.load
-    monkeypatch.setattr(jobs, "load", lambda data, *rest: small if data.kind == "mnist-5k" else original(data, *rest))
+    small, original = few_digits(), conducting.load
+    monkeypatch.setattr(
+        conducting, "load", lambda data, *rest: small if data.kind == "mnist-5k" else original(data, *rest)
+    )
 
 
 AUGMENTED = Recipe(
@@ -330,14 +336,14 @@ def test_numbers_are_the_same_paused_stepped_and_resumed_at_odd_places(conductor
     other = conductor.submit("other", changed(DROPOUT, seed=9, epochs=100000))
     wait_until(lambda: other.history.steps)
     job = conductor.submit("moons", DROPOUT, paused=True)
-    places, advance = (3, 4, 13, 18, 37, 99), Job._advance
+    places, advance = (3, 4, 13, 18, 37, 99), Driver.advance
 
-    def watched(one):  # on the training thread: nobody else would be there in time
-        advance(one)
-        if one is job and one.history.steps in places:
-            one.pause()
+    def watched(driver):  # on the training thread: nobody else would be there in time
+        advance(driver)
+        if driver.job is job and job.history.steps in places:
+            job.pause()
 
-    monkeypatch.setattr(Job, "_advance", watched)
+    monkeypatch.setattr(Driver, "advance", watched)
     for place, burst in zip(places, (1, 0, 2, PER_EPOCH, 5, 3), strict=True):
         before = job.history.steps
         for _ in range(burst):
@@ -458,21 +464,21 @@ def test_problems_raise_before_anything_starts(conductor):
 
 @pytest.mark.parametrize("turn", [0.0, 0.002])
 def test_contestants_never_drift_apart_by_more_than_a_turn(conductor, monkeypatch, turn):
-    monkeypatch.setattr(jobs, "TURN", turn)
+    monkeypatch.setattr(driving, "TURN", turn)
     sizes, trail = (8, 20, 32, "all"), []
-    advance, take = Job._advance, Job._turn
+    advance, turn = Driver.advance, Driver.turn
 
-    def watched(job):
-        advance(job)
-        trail[-1].append(job.progress)
+    def watched(driver):
+        advance(driver)
+        trail[-1].append(driver.job.progress)
 
-    def turned(job, interrupted):
+    def turned(driver, interrupted):
         # Who is given a turn must have nobody behind it.
-        trail.append([min(other.progress for other in conductor.jobs if other.active), job.progress])
-        take(job, interrupted)
+        trail.append([min(other.progress for other in conductor.jobs if other.active), driver.job.progress])
+        turn(driver, interrupted)
 
-    monkeypatch.setattr(Job, "_advance", watched)
-    monkeypatch.setattr(Job, "_turn", turned)
+    monkeypatch.setattr(Driver, "advance", watched)
+    monkeypatch.setattr(Driver, "turn", turned)
     fields = [(str(size), changed(MOONS, epochs=10, batch_size=size)) for size in sizes]
     racing = conductor.race(fields)
     finish(*racing)
@@ -484,9 +490,9 @@ def test_contestants_never_drift_apart_by_more_than_a_turn(conductor, monkeypatc
 
 
 def test_nobody_starts_before_everybody_is_there(conductor, monkeypatch):
-    gate, original = threading.Event(), jobs.load
+    gate, original = threading.Event(), conducting.load
     monkeypatch.setattr(
-        jobs, "load", lambda data, *rest: (data.samples == 200 or gate.wait(LONG)) and original(data, *rest)
+        conducting, "load", lambda data, *rest: (data.samples == 200 or gate.wait(LONG)) and original(data, *rest)
     )
     early, late = conductor.race([("early", MOONS), ("late", changed(MOONS, data=Moons(samples=400)))])
     wait_until(lambda: early.ready)
@@ -633,7 +639,7 @@ def test_runs_wait_their_turn_in_their_order(one_at_a_time):
 def test_a_queued_run_waits_without_data_or_clock(one_at_a_time, monkeypatch):
     first = one_at_a_time.submit("first", ENDLESS)
     wait_until(lambda: first.history.steps)
-    monkeypatch.setattr(jobs, "load", lambda *_: pytest.fail("it loads its data already"))
+    monkeypatch.setattr(conducting, "load", lambda *_: pytest.fail("it loads its data already"))
     job = one_at_a_time.submit("second", MOONS)
     assert (job.status, job.active, job.ready, job.progress, job.elapsed, job.remaining) == (
         *("queued", True, False, 0, 0, None),
@@ -736,11 +742,11 @@ def test_contestants_count_as_one(one_at_a_time):
 @pytest.mark.parametrize("how", ["data", "network"])
 def test_one_that_cannot_begin_makes_room_for_the_next(one_at_a_time, monkeypatch, how):
     if how == "data":
-        load = jobs.load
-        monkeypatch.setattr(jobs, "load", lambda data, *rest: 1 / 0 if data.samples == 201 else load(data, *rest))
+        load = conducting.load
+        monkeypatch.setattr(conducting, "load", lambda data, *rest: 1 / 0 if data.samples == 201 else load(data, *rest))
     else:
-        build = jobs.build
-        monkeypatch.setattr(jobs, "build", lambda recipe, data: 1 / 0 if recipe.seed == 1 else build(recipe, data))
+        build = trainer.build
+        monkeypatch.setattr(trainer, "build", lambda recipe, data: 1 / 0 if recipe.seed == 1 else build(recipe, data))
     failing = one_at_a_time.submit("failing", changed(MOONS, data=Moons(samples=201), seed=1))
     job = one_at_a_time.submit("next", MOONS)
     finish(failing, job)
@@ -775,7 +781,7 @@ def test_numbers_are_those_of_the_store(tmp_path):
         assert [job.number for job in started] == [1, 2, 3, 4]
         assert [job.id for job in started] == ["1", "2", "3", "4"]
         assert [job.race for job in started] == [None, None, 3, 3]
-        assert all(job._kept.wait(LONG) for job in started)
+        assert all(job.wait_saved(LONG) for job in started)
         assert [row["race"] for row in conductor.store.rows()] == [3, 3, None, None]
 
 
@@ -854,11 +860,11 @@ def test_a_run_whose_last_state_does_not_fit_into_memory_has_failed(tmp_path, mo
     with opened(tmp_path) as conductor:
         job = conductor.submit("moons", MOONS, paused=True)
         take(job, 1)
-        monkeypatch.setattr(jobs, "capture", refuse)
+        monkeypatch.setattr(trainer, "capture", refuse)
         act(job)
         finish(job)
         assert (job.status, job.failure.text) == ("failed", "MemoryError: no room for a copy")
-        assert job._kept.wait(LONG)
+        assert job.wait_saved(LONG)
         assert conductor.store.open(job.number).status == "failed"
         monkeypatch.undo()
         assert goes_on(conductor)
@@ -868,7 +874,7 @@ def test_a_first_import_that_fails_fails_the_run_and_the_next_one_starts(conduct
     def refuse():
         raise ImportError("sklearn is broken")
 
-    monkeypatch.setattr(jobs, "prepare", refuse)
+    monkeypatch.setattr(conducting, "prepare", refuse)
     racing = conductor.race([("a", MOONS), ("b", MOONS)])
     finish(*racing)
     assert {(job.status, job.failure.text) for job in racing} == {("failed", "ImportError: sklearn is broken")}
@@ -934,7 +940,7 @@ def test_runs_that_are_over_and_saved_are_answered_from_the_store(tmp_path):
             job = conductor.submit(str(number), MOONS)
             networks.append(job.ask(lambda run: weakref.ref(run.model)).result(LONG) if _ready(job) else None)
             finish(job)
-            assert job._kept.wait(LONG)
+            assert job.wait_saved(LONG)
             last, job = job.number, None
         wait_until(lambda: len(conductor.jobs) == 3)
         assert {one.number for one in conductor.jobs} == {last, *(one.number for one in racing)}
@@ -949,7 +955,7 @@ def _ready(job):
 
 
 def test_without_a_store_few_of_those_that_are_over_keep_their_networks(conductor, monkeypatch):
-    monkeypatch.setattr(jobs, "AT_HAND", 2)
+    monkeypatch.setattr(conducting, "AT_HAND", 2)
     started = [conductor.submit(str(number), MOONS) for number in range(4)]
     for job in started:
         finish(job)
@@ -975,7 +981,7 @@ def test_no_step_that_is_asked_for_is_lost_or_taken_twice(conductor):
             thread.start()
         for thread in threads:
             thread.join()
-        wait_until(lambda: job._steps_due == 0)
+        wait_until(lambda: not job.wishes.steps)
     finally:
         sys.setswitchinterval(interval)
     settle(job)
@@ -998,16 +1004,17 @@ def test_a_run_never_has_fewer_epochs_than_have_begun(conductor, monkeypatch):
     job = conductor.submit("moons", changed(MOONS, epochs=50), paused=True)
     take(job, 4 * PER_EPOCH + 1)
     asked, go_on = threading.Event(), threading.Event()
-    take_changes = Job._take_changes
+    hear = Driver.hear
 
-    def late(job):
+    def late(driver):
         asked.set()
         go_on.wait(LONG)
-        while job.history.steps < 6 * PER_EPOCH:
-            job._advance()
-        take_changes(job)
+        with driver.trainer.own_random():
+            while job.history.steps < 6 * PER_EPOCH:
+                driver.advance()
+        hear(driver)
 
-    monkeypatch.setattr(Job, "_take_changes", late)
+    monkeypatch.setattr(Driver, "hear", late)
     job.steer({"epochs": 5})
     assert asked.wait(LONG)
     go_on.set()
@@ -1015,25 +1022,25 @@ def test_a_run_never_has_fewer_epochs_than_have_begun(conductor, monkeypatch):
     finish(job)
     assert job.status == "finished"
     assert len(job.history.epochs) == job.recipe.epochs == 6
-    assert job.notices == ["Epoch 6 had begun when the epochs were set to 5: it is the last."]
+    assert job.notices == ("Epoch 6 had begun when the epochs were set to 5: it is the last.",)
 
 
 def test_turns_are_fair_by_the_time_that_is_used(conductor, monkeypatch):
     """A network of a moment's step beside one whose step takes as long as ten turns."""
-    advance = Job._advance
+    advance = Driver.advance
 
-    def slow(job):
-        end = time.monotonic() + 10 * jobs.TURN
-        advance(job)
-        while job.name == "large" and time.monotonic() < end:
+    def slow(driver):
+        end = time.monotonic() + 10 * driving.TURN
+        advance(driver)
+        while driver.job.name == "large" and time.monotonic() < end:
             pass
 
-    monkeypatch.setattr(Job, "_advance", slow)
+    monkeypatch.setattr(Driver, "advance", slow)
     large, small = conductor.submit("large", ENDLESS), conductor.submit("small", ENDLESS)
     wait_until(lambda: small.history.steps)
     begun = large.history.steps
     wait_until(lambda: large.history.steps > begun + 10)
-    assert small._used > large._used / 2
+    assert small.driver.used > large.driver.used / 2
 
 
 def test_the_speed_is_what_a_person_gets(conductor):
@@ -1062,9 +1069,11 @@ def test_a_run_ends_once_though_its_data_fail_after_it_was_stopped(conductor, mo
         gate.wait(LONG)
         raise OSError("no such file")
 
-    save = Job._save
-    monkeypatch.setattr(Job, "_save", lambda job, place=None, last=False: ends.append(last) or save(job, place, last))
-    monkeypatch.setattr(jobs, "load", refuse)
+    save = Driver.save
+    monkeypatch.setattr(
+        Driver, "save", lambda driver, place=None, last=False: ends.append(last) or save(driver, place, last)
+    )
+    monkeypatch.setattr(conducting, "load", refuse)
     job = conductor.submit("moons", MOONS)
     job.stop()
     finish(job)
@@ -1083,9 +1092,9 @@ def test_a_run_that_is_forgotten_while_it_is_to_go_on_goes_on(tmp_path, monkeypa
         finish(job)
         go_on = Conductor._continued
 
-        def forgetful(conductor, number, changes):
+        def forgetful(conductor, number, *rest):
             conductor.forget(number)
-            return go_on(conductor, number, changes)
+            return go_on(conductor, number, *rest)
 
         monkeypatch.setattr(Conductor, "_continued", forgetful)
         again = conductor.resume(job.number)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from dlcore.engine.job import TAKEN
 from dlcore.history import History
 from pages.parts.charts import accuracy_figure, loss_figure
-from pages.parts.moments import TAKEN, moment_of
 from tests.running import ENDLESS, LONG, measured, settle, take
 from tests.waiting import wait_until
 
@@ -12,7 +12,7 @@ from tests.waiting import wait_until
 def test_a_moment_is_like_its_run(conductor):
     job = conductor.submit("moons", ENDLESS, paused=True)
     take(job, 9)
-    moment = moment_of(job)
+    moment = job.now()
     for name in (*TAKEN, "recipe", "epoch", "total_steps", "progress", "active"):
         assert getattr(moment, name) is getattr(job, name) or getattr(moment, name) == getattr(job, name), name
     assert measured(moment.history) == measured(job.history)
@@ -22,7 +22,7 @@ def test_a_moment_is_like_its_run(conductor):
 def test_a_moment_stays_while_the_run_goes_on(conductor):
     job = conductor.submit("moons", ENDLESS, paused=True)
     take(job, 6)
-    moment = moment_of(job)
+    moment = job.now()
     before = measured(moment.history), loss_figure([moment]), accuracy_figure([moment]), moment.elapsed
     job.resume()
     wait_until(lambda: job.history.steps > 5000, LONG)  # so many that the curve lays its stretches together
@@ -34,7 +34,7 @@ def test_moments_taken_while_it_trains_agree_with_themselves(conductor):
     job = conductor.submit("moons", ENDLESS)
     wait_until(lambda: job.history.epochs, LONG)
     for _ in range(300):
-        history = moment_of(job).history
+        history = job.now().history
         rows = list(history.epochs)
         assert history.steps == len(history.losses) >= rows[-1].step
         assert history.best in rows
