@@ -645,6 +645,10 @@ def test_a_store_that_can_only_be_read_shows_its_runs(root, elsewhere, monkeypat
     entered(root, "old")
     monkeypatch.setattr(session.store(), "writable", False)
     session.conductor.clear()
+    monkeypatch.setattr(session.store(), "_problem", "Runs cannot be kept.")
+    at = opened()
+    assert "Runs cannot be kept." in told(at)
+    assert "Dismiss" not in [button.label for button in at.button]
     at = shown()
     assert "old" in title(at)
     assert not enabled(at) & {"Resume", "Branch", "Delete"}
@@ -689,6 +693,23 @@ def test_a_folder_that_the_list_does_not_know_is_offered_and_entered(root):
     assert "Import run 1" not in [button.label for button in at.button]
     assert enabled(at) & {"Resume", "Branch", "Delete"} == {"Resume", "Branch", "Delete"}
     assert "held no list of runs" in told(opened())
+
+
+def test_what_happened_to_the_store_is_told_without_marks_of_code_until_it_is_dismissed(root):
+    trained(session.conductor())
+    session.conductor().close()
+    session.store().close()
+    for file in root.glob("dlcore.db*"):
+        file.unlink()
+    st.cache_resource.clear()
+    at = opened()
+    assert "The Runs page offers to enter them again" in told(at)
+    assert "`" not in told(at)
+    press(at, "Dismiss")
+    assert not told(at)
+    assert "Dismiss" not in [button.label for button in at.button]
+    assert not told(opened())
+    assert "Import run 1" in [button.label for button in shown().button]
 
 
 def test_where_every_folder_is_known_nothing_is_offered(root):
