@@ -343,7 +343,7 @@ class Store:
             try:
                 last = checkpoints.read(kept.file)
                 checkpoints.check_weights(last, run.first_recipe)
-                self.save(folders.interrupted(run, last))
+                self.save(folders.as_it_was(run, last))
                 break
             except (CheckpointError, FolderError) as error:
                 passed.append(f"The checkpoint {kept.file.name} of run {number} was passed over: {error}.")

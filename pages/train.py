@@ -283,7 +283,12 @@ def branch_note(chosen: Draft) -> None:
 def interrupted_note() -> None:
     """What the end of an earlier process left behind."""
     for row in store().interrupted(most=1) if store() else []:
-        told = f"{row['name']} (run {row['number']}) was interrupted in epoch {row['epoch'] + 1} of {row['epochs']}"
+        where = (
+            "after its last epoch"
+            if row["epoch"] >= row["epochs"]
+            else f"in epoch {row['epoch'] + 1} of {row['epochs']}"
+        )
+        told = f"{row['name']} (run {row['number']}) was interrupted {where}"
         label = f"{panels.escape(told)}. Go on with it on the Runs page."
         st.page_link("pages/runs.py", label=label, icon=":material/history:", query_params={"run": row["number"]})
 

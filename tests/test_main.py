@@ -761,7 +761,7 @@ def test_folders_that_the_list_does_not_know_are_told_imported_and_go_on(run, te
     assert "another network than this cnn" in refused(run, "import", "2", "--recipe", "mnist-cnn")
     status, out, err = run("runs", "--json")
     assert [(row["id"], row["status"], row["epoch"], row["val_loss"]) for row in parsed(out)] == [
-        ("1", "interrupted", 3, None)
+        ("1", "finished", 3, None)
     ]
     assert len(err.splitlines()) == 1
     start, *epochs, end = tell("resume", "1", "--set", "epochs=5")

@@ -445,6 +445,22 @@ def test_an_interrupted_run_goes_on_and_train_shows_it(root):
     assert job.status == "finished"
 
 
+def test_a_run_that_lacks_nothing_but_its_end_says_so_and_resume_ends_it(root):
+    number = trained(session.conductor()).number
+    session.conductor().close()
+    store = session.store()
+    store._do(lambda db: db.execute("UPDATE runs SET status = 'training'"), write=True)  # as a kill leaves it
+    store.close()
+    st.cache_resource.clear()
+    assert "was interrupted after its last epoch" in opened().get("page_link")[-1].proto.label
+    at = shown(number)
+    assert "all its epochs are done: Resume ends it" in seen(at)
+    press(at, "Resume")
+    (job,) = session.jobs()
+    finish(job)
+    assert (job.status, len(job.history.epochs)) == ("finished", MOONS.epochs)
+
+
 def test_a_contestant_that_goes_on_alone_is_on_train_and_in_its_race(root):
     elsewhere = Conductor(threads=1, store=Store(root))
     racing = elsewhere.race([("a", MOONS), ("b", MOONS)], paused=True)

@@ -1551,6 +1551,18 @@ def test_a_folder_alone_is_entered_again(foundling):
     assert runs.create(record()) == 3
 
 
+@pytest.mark.parametrize(("epochs", "status"), [(5, "finished"), (6, "interrupted")])
+def test_a_run_that_had_done_all_its_epochs_is_finished_when_its_folder_is_entered(foundling, epochs, status):
+    runs, _ = foundling
+    runs.checkpoints(2)[0].file.unlink()  # of a step into the epoch after
+    about = json.loads((runs.root / "2" / "run.json").read_text())
+    changes = [change for change in about["changes"] if change[1] != "epochs"]
+    about |= {"changes": changes, "recipe": about["recipe"] | {"epochs": epochs}}
+    (runs.root / "2" / "run.json").write_text(json.dumps(about))
+    assert runs.take_in(2) == []
+    assert runs.open(2).status == status
+
+
 DESCRIBED = {"name": "renamed 😀", "note": "My own words.", "tags": ("a", "b")}
 
 

@@ -122,6 +122,8 @@ def status(jobs: Sequence[Record]) -> None:
     parts = [f"**{word}**{f': {escape(shown.reason)}' if shown.reason else ''}"]
     if word == "queued":
         parts.append("its turn comes when others are done")
+    if word == "interrupted" and all_done(shown):
+        parts.append("all its epochs are done: Resume ends it")
     if word == "preparing" and isinstance(shown, Job | Moment) and shown.downloaded:
         parts.append(f"downloading {shown.recipe.data.title}: {shown.downloaded:.0%}")
     if shown.steps_per_epoch:
@@ -146,6 +148,12 @@ def state(jobs: Sequence[Record]) -> str:
     words = {job.status for job in jobs}
     order = ("training", "preparing", "paused", "queued", "finished", "stopped", "interrupted", "failed")
     return next(word for word in order if word in words)
+
+
+def all_done(run: Record) -> bool:
+    """Whether nothing but its end is left of a run."""
+    last = run.history.epochs[-1] if run.history.epochs else None
+    return bool(last) and last.epoch >= run.recipe.epochs and last.step == run.history.steps
 
 
 def title(run: Record) -> str:
