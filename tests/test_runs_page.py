@@ -1,5 +1,6 @@
 """The Runs page as Streamlit runs it: what is listed and found, what can be done with a run, and what is refused."""
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.records import Branch, Stored
 from dlcore.store import Store
-from pages.parts import panels, session
+from pages.parts import panels, runs_table, session
 from pages.parts.run_detail import csv
 from tests.running import ENDLESS, LONG, MOONS, changed, finish
 from tests.test_pages import enabled, find, go, opened, press, seen, told, well
@@ -149,6 +150,12 @@ def test_the_line_above_tells_how_many_there_are_and_how_much_room_they_take(els
     at = shown()
     room = sum(row["size"] for row in elsewhere.store.rows())
     assert f"2 runs · {room / 1000:.1f} kB on disk" in seen(at)
+
+
+def test_when_a_run_was_begun_is_in_view_on_a_screen_of_1280():
+    before = itertools.takewhile(lambda name: name != "tags", runs_table.COLUMNS)
+    boxes, room = 33, 1130  # pixels
+    assert boxes + sum(runs_table.COLUMNS[name]["width"] for name in before) <= room
 
 
 def test_an_epoch_column_sorts_by_number(root):
