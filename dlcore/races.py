@@ -10,7 +10,8 @@ import threading
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import accumulate, pairwise
+from typing import Any, Literal, NamedTuple
 
 from dlcore.jobs import Conductor, Job
 from dlcore.recipe import Recipe, change, field_at
@@ -97,6 +98,15 @@ class Try:
     won: bool
 
 
+class Stage(NamedTuple):
+    """A contestant's tries, and how things stand meanwhile."""
+
+    place: int  # among those who try, from 1
+    name: str
+    jobs: list[Job]
+    field: dict[str, Recipe]  # as far as the rates are known
+
+
 class Tuning:
     """A race before which contestants look for their learning rates: for each, three are tried on fewer epochs, side by
     side; then the race begins, each at the rate that was best. It goes on whoever looks. Once a try is stopped, there
@@ -111,11 +121,20 @@ class Tuning:
         self.tries: dict[str, list[Try]] = {}  # of those who have theirs behind them
         self.race: int | None = None  # its number, once it has begun
         self.field = dict(field)  # as far as the rates are known
-        self.jobs = self._begin(conductor, self.names[0], pace, paused)  # that train, or did last
-        threading.Thread(target=self._go_on, args=[conductor], name="tuning", daemon=True).start()
+        self._shares = self._work()
+        self.spans: dict[int, tuple[float, float]] = {}  # the shares of the tries and of the race, by their number
+        self.stage: Stage | None = self._begin(conductor, 1, pace, paused)  # the last, until the race has begun
 
-    def _begin(self, conductor: Conductor, name: str, pace: float | None, paused: bool) -> list[Job]:
+    def _work(self) -> list[tuple[float, float]]:
+        """Where the tries of each, and then the race, begin and end, as shares of all epochs that are to be done."""
+        tried = [self.field[name] for name in self.names]
+        epochs = [tries_epochs(recipe) * len(tries_rates(recipe)) for recipe in tried]
+        epochs.append(sum(recipe.epochs for recipe in self.field.values()))
+        return list(pairwise(done / sum(epochs) for done in accumulate(epochs, initial=0)))
+
+    def _begin(self, conductor: Conductor, place: int, pace: float | None, paused: bool) -> Stage:
         """Let a contestant's tries race each other."""
+        name = self.names[place - 1]
         recipe = self.field[name]
         epochs = tries_epochs(recipe)
         tries = [change(recipe, {"optimizer.lr": rate, "epochs": epochs}) for rate in tries_rates(recipe)]
@@ -124,7 +143,8 @@ class Tuning:
         )
         for job in jobs:
             self._note(conductor, job, tags=(TAG,))
-        return jobs
+        self.spans[jobs[0].race] = self._shares[place - 1]
+        return Stage(place, name, jobs, dict(self.field))
 
     def _note(self, conductor: Conductor, job: Job, **values: Any) -> None:
         """Tell the store something of a run, without which it goes on all the same."""
@@ -134,24 +154,27 @@ class Tuning:
         except StoreError as error:
             self.problem = str(error)
 
-    def _go_on(self, conductor: Conductor) -> None:
+    def go_on(self, conductor: Conductor) -> None:
+        """Wait for those tries, and do what follows."""
         try:
-            for name in self.names:
-                if self.tries:
-                    self.jobs = self._begin(conductor, name, self.jobs[0].pace, paused=False)
-                for job in self.jobs:
+            for place, name in enumerate(self.names, 1):
+                if place > 1:
+                    self.stage = self._begin(conductor, place, self.stage.jobs[0].pace, paused=False)
+                jobs = self.stage.jobs
+                for job in jobs:
                     job.wait()
-                if any(job.status not in ("finished", "failed") for job in self.jobs):
+                if any(job.status not in ("finished", "failed") for job in jobs):
                     return
-                best = ranking(self.jobs)[0]
+                best = ranking(jobs)[0]
                 won = _came_through(best)  # or else it is the lowest rate, which is nearest to one that may
                 self.field[name] = change(self.field[name], {"optimizer.lr": best.first_recipe.optimizer.lr})
                 self.tries[name] = [
-                    Try(job.first_recipe.optimizer.lr, job.number, outcome(job), won and job is best)
-                    for job in self.jobs
+                    Try(job.first_recipe.optimizer.lr, job.number, outcome(job), won and job is best) for job in jobs
                 ]
-            racing = conductor.race(list(self.field.items()), pace=self.jobs[0].pace)
-            self.jobs, self.race = [], racing[0].race  # which others hold as long as they want them
+            racing = conductor.race(list(self.field.items()), pace=jobs[0].pace)
+            self.race = racing[0].race
+            self.spans[self.race] = self._shares[-1]
+            self.stage = None  # and the jobs are held by others, as long as they want them
             for job in racing:
                 if job.name in self.tries:
                     self._note(conductor, job, note=self.told(job.name))
@@ -185,7 +208,9 @@ def start(
     if not tried:
         return conductor.race(field, pace=pace, paused=paused)
     _tunings[conductor] = tuning = Tuning(conductor, field, tried, pace, paused)
-    return tuning.jobs
+    begun = tuning.stage.jobs
+    threading.Thread(target=tuning.go_on, args=[conductor], name="tuning", daemon=True).start()
+    return begun
 
 
 def tuning(conductor: Conductor) -> Tuning | None:

@@ -353,6 +353,32 @@ def test_each_races_at_the_best_of_three_rates(conductor):
         assert [one.run for one in look.tries[job.name]] == [one.number for one in three]
 
 
+def test_whose_rates_are_tried_and_with_which_jobs_is_of_one_moment(conductor, monkeypatch):
+    race, seen = conductor.race, []
+
+    def watched(*arguments, **how):
+        stage = tuning(conductor).stage if tuning(conductor) else None
+        begun = race(*arguments, **how)
+        seen.append(stage and (stage.place, stage.name, [job.name for job in stage.jobs]))
+        return begun
+
+    monkeypatch.setattr(conductor, "race", watched)
+    start(conductor, TWO, ["Adam", "SGD"])
+    wait_until(lambda: not tuning(conductor).going)
+    assert seen == [
+        None,
+        (1, "Adam", ["Adam, rate 0.0001", "Adam, rate 0.001", "Adam, rate 0.01"]),
+        (2, "SGD", ["SGD, rate 0.001", "SGD, rate 0.01", "SGD, rate 0.1"]),
+    ]
+
+
+def test_tries_and_race_have_their_shares_of_the_work_by_their_epochs(conductor):
+    field = [*TWO, ("Long", changed(MOONS, epochs=8))]
+    start(conductor, field, ["Adam", "SGD"])  # of 10 epochs: three tries of 2 each
+    wait_until(lambda: not tuning(conductor).going)
+    assert list(tuning(conductor).spans.values()) == [(0, 6 / 40), (6 / 40, 12 / 40), (12 / 40, 1)]
+
+
 def test_a_try_is_the_beginning_of_the_run_with_its_rate(conductor):
     start(conductor, TWO, ["SGD"])
     wait_until(lambda: not tuning(conductor).going)
@@ -413,7 +439,7 @@ def test_a_race_that_has_begun_is_held_by_nobody_who_tried_rates_for_it(conducto
     start(conductor, TWO, ["SGD"])
     wait_until(lambda: not tuning(conductor).going)
     assert tuning(conductor).race
-    assert tuning(conductor).jobs == []
+    assert tuning(conductor).stage is None
 
 
 def test_the_pace_that_a_person_sets_on_the_way_is_kept(conductor):
@@ -446,7 +472,7 @@ def test_closing_while_rates_are_tried_starts_no_race(tmp_path):
         look = tuning(conductor)
     wait_until(lambda: not look.going)
     assert [job.status for job in tries] == ["interrupted"] * 3
-    assert (look.jobs, look.race) == (tries, None)
+    assert (look.stage.jobs, look.race) == (tries, None)
 
 
 def test_a_store_that_fails_on_the_way_is_told(tmp_path, monkeypatch):
