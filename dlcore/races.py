@@ -269,9 +269,13 @@ def verdict(jobs: Sequence[Record]) -> str:
     if not racing:
         return " ".join(["Nobody came through.", *left])
     first = racing[0]
-    words = [f"{first.name} came first: {_result(first)} after {_epochs(first)}."]
-    if len(racing) > 1:
-        words.append(_compare(first, racing[1]))
+    gaps = {job: gap for job in racing[1:] if (gap := _gap(first, job))}
+    if same := [job for job, gap in gaps.items() if gap.chance > CHANCE]:
+        words = [_alike(first, {job: gaps[job] for job in same})]
+    else:
+        words = [f"{first.name} came first: {_result(first)} after {_epochs(first)}."]
+        if len(racing) > 1:
+            words.append(_compare(first, racing[1], gaps.get(racing[1])))
     words += [_quickest(racing), _rates(jobs), *left]
     return " ".join(filter(None, words))
 
@@ -291,35 +295,71 @@ def _count(epochs: int) -> str:
     return f"{epochs} epoch{'s' if epochs != 1 else ''}"
 
 
-def _compare(first: Record, second: Record) -> str:
-    """How far ahead the first is, and whether chance could have done it.
+class Gap(NamedTuple):
+    """On how many samples two classifiers differ, and how often chance does that to two that are equally good."""
 
-    Two classifiers that were asked the same samples: McNemar's exact test, which looks at those samples alone that
-    only one of them got right (McNemar 1947). It speaks of two trained networks, not of how they were trained.
+    samples: int
+    ahead: int  # that the first alone got right
+    behind: int  # that the other alone got right
+    chance: float
+
+    def told(self, first: Record, second: Record) -> str:
+        return f"Of {self.samples} samples {first.name} alone got {self.ahead} right, {second.name} alone {self.behind}"
+
+
+def _gap(first: Record, second: Record) -> Gap | None:
+    """How far ahead the first is of another that was asked the same samples; None where that is not known.
+
+    McNemar's exact test, which looks at those samples alone that only one of them got right (McNemar 1947). It speaks
+    of two trained networks, not of how they were trained.
     """
+    answers = [(getattr(job, "predicted", None), getattr(job, "targets", None)) for job in (first, second)]
+    kept = all(part is not None for answer in answers for part in answer)
+    if not kept or not first.recipe.data.classes or first.recipe.data != second.recipe.data:
+        return None
+    from scipy.stats import binomtest  # here, because only a finished race needs it
+
+    right, other = (predicted == targets for predicted, targets in answers)
+    ahead, behind = int((right & ~other).sum()), int((other & ~right).sum())
+    chance = binomtest(ahead, ahead + behind).pvalue if ahead + behind else 1.0
+    return Gap(len(right), ahead, behind, chance)
+
+
+def _alike(first: Record, gaps: Mapping[Record, Gap]) -> str:
+    """Who cannot be told apart from the first in the table."""
+    same = [first, *gaps]
+    shares = _listed([f"{job.history.epochs[-1].val_accuracy:.1%}" for job in same])
+    words = [
+        f"{_listed([job.name for job in same])} cannot be told apart on these samples: {shares} of the validation "
+        f"samples right after {_listed(list(dict.fromkeys(map(_epochs, same))))}.",
+        "The order in the table is by accuracy, then loss.",
+    ]
+    for job, gap in gaps.items():
+        if gap.ahead + gap.behind == 0:
+            words.append(f"{first.name} and {job.name} got the very same samples right.")
+        else:
+            often = f"chance gives such a gap between two equally good networks {gap.chance:.0%} of the time"
+            words.append(f"{gap.told(first, job)}; {often}.")
+    return " ".join([*words, f"This is about these networks on these samples: {SEEDS}."])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _compare(first: Record, second: Record, gap: Gap | None) -> str:
+    """How far ahead the first is, which chance would hardly do."""
     text = f"{second.name} came second with {_result(second)}"
     if not first.recipe.data.classes or first.recipe.data != second.recipe.data:
         same = first.recipe.loss == second.recipe.loss and first.recipe.data == second.recipe.data
         return (
             f"{text}; {SEEDS}." if same else f"{text}; their figures are not measured alike, so mind what you compare."
         )
-    answers = [(getattr(job, "predicted", None), getattr(job, "targets", None)) for job in (first, second)]
-    if any(part is None for answer in answers for part in answer):  # they are not kept with a run
+    if not gap:  # what they answered is not kept with a run
         return f"{text}. Which samples each got right is no longer known, so chance may have done it; {SEEDS}."
-    from scipy.stats import binomtest  # here, because only a finished race needs it
-
-    right, other = (predicted == targets for predicted, targets in answers)
-    ahead, behind = int((right & ~other).sum()), int((other & ~right).sum())
-    if ahead + behind == 0:
-        return f"{text}, with the very same samples right: a tie."
-    chance = binomtest(ahead, ahead + behind).pvalue
-    told = f"Of {len(right)} samples {first.name} alone got {ahead} right, {second.name} alone {behind}"
-    if chance > CHANCE:
-        gap = f"chance gives such a gap between two equally good networks {chance:.0%} of the time, so call it a tie"
-    else:
-        often = "<0.1%" if chance < 0.001 else f"{chance:.1%}"
-        gap = f"between two equally good networks chance would hardly do that ({often})"
-    return f"{text}. {told}; {gap}. This is about these two networks on these samples: {SEEDS}."
+    often = "<0.1%" if gap.chance < 0.001 else f"{gap.chance:.1%}"
+    told = f"{gap.told(first, second)}; between two equally good networks chance would hardly do that ({often})"
+    return f"{text}. {told}. This is about these two networks on these samples: {SEEDS}."
 
 
 def _rates(jobs: Sequence[Record]) -> str:
@@ -340,4 +380,4 @@ def _quickest(racing: Sequence[Record]) -> str:
     reached = {job: next((row.epoch for row in job.history.epochs if row.val_accuracy >= goal), None) for job in racing}
     soonest = min((epoch for epoch in reached.values() if epoch), default=None)
     names = [job.name for job, epoch in reached.items() if epoch == soonest]
-    return f"Quickest to {goal:.1%}: {' and '.join(names)}, in epoch {soonest}." if soonest else ""
+    return f"Quickest to {goal:.1%}: {_listed(names)}, in epoch {soonest}." if soonest else ""

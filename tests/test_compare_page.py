@@ -131,7 +131,7 @@ def test_runs_beside_a_race_have_no_place_in_it(elsewhere, charts):
     assert [row[0] for row in rows(at)] == ["1", "2", "–"]
     assert legend(charts["race-loss-chart"]) == ["Adam · rate 0.001", "SGD · rate 0.01", called(other)]
     (verdict,) = [found.value for found in at.success]
-    assert "came first" in verdict
+    assert "samples right after 2 epochs" in verdict
     assert "earlier" not in verdict
 
 
