@@ -191,7 +191,16 @@ class Tuning:
         how = f"of {('one', 'two', 'three')[len(tries) - 1]} tried for {_count(tries_epochs(recipe))}"
         others = ", ".join(f"{one.rate:g} ({one.result}, run {one.run})" for one in tries)
         best = f"the best {how}" if any(one.won for one in tries) else f"the lowest {how}, since none came through"
-        return f"Learning rate {recipe.optimizer.lr:g}, {best}: {others}."
+        return f"Learning rate {recipe.optimizer.lr:g}, {best}: {others}{_edge(recipe, tries)}."
+
+
+def _edge(recipe: Recipe, tries: Sequence[Try]) -> str:
+    """That the best rate is at an end of those tried, lowest first, beyond which others are allowed."""
+    if tries[-1].won and tries[-1].rate < bounds(field_at(recipe, "optimizer.lr"))[1]:
+        return "; it is the highest tried, so a higher one may be better still"
+    if tries[0].won:
+        return "; it is the lowest tried, so a lower one may be better still"
+    return ""
 
 
 _tunings: weakref.WeakKeyDictionary[Conductor, Tuning] = weakref.WeakKeyDictionary()

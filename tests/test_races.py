@@ -11,6 +11,7 @@ from dlcore.losses import MeanAbsoluteError
 from dlcore.optimizers import SGD, Adam, Optimizer
 from dlcore.races import (
     MOST,
+    Try,
     contestants,
     label,
     names_rate,
@@ -28,7 +29,7 @@ from dlcore.recipes import RECIPES
 from dlcore.records import Stored
 from dlcore.settings import SettingsError, choices
 from dlcore.store import StoreError
-from tests.running import MOONS, changed, finish, opened
+from tests.running import CRAWL, MOONS, changed, finish, opened
 from tests.waiting import wait_until
 
 BASE = Recipe(data=Moons())
@@ -351,6 +352,24 @@ def test_three_rates_are_tried_a_factor_of_ten_apart_as_far_as_they_are_allowed(
 @pytest.mark.parametrize(("epochs", "few"), [(1, 1), (4, 1), (5, 1), (10, 2), (99, 19)])
 def test_a_try_takes_a_fifth_of_the_epochs(epochs, few):
     assert tries_epochs(change(BASE, {"epochs": epochs})) == few
+
+
+@pytest.mark.parametrize(
+    ("lr", "won", "told"),
+    [
+        (0.01, 2, "; it is the highest tried, so a higher one may be better still."),
+        (0.01, 1, ")."),
+        (0.01, 0, "; it is the lowest tried, so a lower one may be better still."),
+        (10.0, 1, ")."),  # the highest that is allowed
+    ],
+)
+def test_a_best_rate_at_an_end_of_those_tried_is_told_unless_no_other_is_allowed(conductor, lr, won, told):
+    recipe = change(MOONS, {"optimizer.lr": lr})
+    start(conductor, [("Adam", recipe), ("other", MOONS)], ["Adam"], pace=CRAWL)
+    look, tried = tuning(conductor), tries_rates(recipe)
+    look.tries["Adam"] = [Try(rate, place, "50.0% right", place == won) for place, rate in enumerate(tried)]
+    assert look.told("Adam").endswith(told)
+    assert look.told("Adam").count("tried") == (2 if ";" in told else 1)
 
 
 TWO = [("Adam", changed(MOONS, epochs=10)), ("SGD", changed(MOONS, epochs=10, optimizer=SGD()))]
