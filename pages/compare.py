@@ -181,7 +181,7 @@ def row(place: str, name: str, run: Record, dash: str) -> dict[str, str]:
     swatch = f'<i class="swatch {dash}" style="background:{colour(run.number)}"></i>'
     return {
         "place": place,
-        "run": f"{swatch}{name}",
+        "run": f'<div class="named">{swatch}<span>{name}</span></div>',
         "learning rate": races.rate(run),
         "status": html.escape(f"{run.status}: {run.failure.text}" if run.failure else run.status),
         "epoch": f"{run.epoch}&nbsp;of&nbsp;{run.recipe.epochs}",

@@ -7,6 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 from dlcore.recipes import RECIPES
 from tests.browser.helpers import (
     PLOT,
+    beside_its_swatch,
     button,
     choose,
     drawn,
@@ -62,6 +63,17 @@ def leave_out(page: Page, contestant: str) -> None:
     settled(page)
 
 
+def write_contestants(page: Page, lines: str) -> None:
+    topic = page.get_by_role("combobox", name="What differs", exact=True)
+    topic.fill("Anything")  # which is too far down the list to be seen
+    page.get_by_role("option", name="Anything", exact=True).click()
+    settled(page)
+    field = page.get_by_role("textbox", name="Contestants", exact=True)
+    field.fill(lines)
+    field.press("Control+Enter")
+    settled(page)
+
+
 def test_the_page_can_be_the_first_that_a_server_is_asked_for(page: Page, server: str):
     visit(page, f"{server}/compare")
     drawn(page, "race-loss")
@@ -110,14 +122,7 @@ def test_a_race_pauses_steps_and_goes_on_together(page: Page, server: str):
 
 def test_who_diverges_leaves_with_a_reason_and_the_others_finish(page: Page, server: str):
     set_up(page, server, "linear-regression", epochs=300)
-    topic = page.get_by_role("combobox", name="What differs", exact=True)
-    topic.fill("Anything")  # which is too far down the list to be seen
-    page.get_by_role("option", name="Anything", exact=True).click()
-    settled(page)
-    field = page.get_by_role("textbox", name="Contestants", exact=True)
-    field.fill("Calm: optimizer.lr=0.01\nSlow: optimizer.lr=0.001\nWild: optimizer.lr=1")
-    field.press("Control+Enter")
-    settled(page)
+    write_contestants(page, "Calm: optimizer.lr=0.01\nSlow: optimizer.lr=0.001\nWild: optimizer.lr=1")
     start(page, "race-loss")
     reaches(page, "finished")
     expect(standings(page)).to_have_count(3)
@@ -127,6 +132,20 @@ def test_who_diverges_leaves_with_a_reason_and_the_others_finish(page: Page, ser
     verdict = page.locator(".st-key-standings").get_by_test_id("stAlert")
     expect(verdict).to_contain_text("Calm came first")
     expect(verdict).to_contain_text("Wild left the race")
+
+
+def test_the_longest_names_wrap_beside_their_swatches_and_the_page_grows_no_wider(page: Page, server: str):
+    page.set_viewport_size({"width": 1280, "height": 800})
+    open_compare(page, server)
+    names = [letter * 40 for letter in "WM"]
+    write_contestants(page, "\n".join(f"{name}: optimizer.lr=0.01 epochs=1" for name in names))
+    choose(page, "Recipe", "two-moons")
+    start(page, "race-loss")
+    reaches(page, "finished")
+    for name in names:
+        assert beside_its_swatch(standings(page).filter(has_text=name).locator(".named"))
+    table = page.locator(".st-key-standings table")
+    assert table.bounding_box()["width"] <= page.locator(".st-key-standings").bounding_box()["width"]
 
 
 def test_rates_are_tried_first_and_the_race_follows_though_nobody_looks(page: Page, server: str):
