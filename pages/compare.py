@@ -15,11 +15,12 @@ from pages.parts.charts import accuracy_figure, colour, dashes, loss_figure
 from pages.parts.choosing import choose_runs, known, offered
 from pages.parts.contestants import choose_contestants
 from pages.parts.controls import choose_named, edit_recipe
-from pages.parts.facts import difference, table
+from pages.parts.facts import difference, news, table
 from pages.parts.frame import ensure_frame, part
 from pages.parts.live_chart import live_chart
 from pages.parts.session import conductor, draft, latest_race
 
+RATE = "Optimizer: learning rate"  # which has a row of its own
 TICK = 0.4  # seconds between two looks while learning rates are tried
 
 
@@ -148,6 +149,11 @@ def about(field: list[tuple[str, Recipe]], tried: list[str], jobs: list[Record])
     startable = not same and not stage and not any(job.active for job in jobs)
     title = "In what those of the next race differ" if there else "In what they differ"
     differences(title, dict(field) if startable else {}, tried)
+    coming = [recipe for _, recipe in field] if startable and there else []
+    new = [one for one in news(coming, list(there.values())) if not one.startswith(RATE)] if coming else []
+    with part(bool(new)):
+        if new:
+            st.caption(panels.escape(f"In all of the next race: {' · '.join(new)}"))
 
 
 def differences(title: str, recipes: dict[str, Recipe], tried: list[str]) -> None:
@@ -155,7 +161,7 @@ def differences(title: str, recipes: dict[str, Recipe], tried: list[str]) -> Non
     with part(bool(recipes)):
         if recipes:
             rates = [tries(recipe) if name in tried else f"{recipe.optimizer.lr:g}" for name, recipe in recipes.items()]
-            others = [row for row in difference(list(recipes.values())) if row[0] != "Optimizer: learning rate"]
+            others = [row for row in difference(list(recipes.values())) if row[0] != RATE]
             st.caption(title)
             st.html(table(["setting", *recipes], [["Learning rate", *rates], *others]))
 

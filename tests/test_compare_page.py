@@ -411,6 +411,16 @@ def test_what_sets_the_next_race_apart_is_told_beside_the_one_that_is_over():
     assert rates(at) == {"Adam": "tries 0.0001, 0.001, 0.01", "NAdam": "tries 0.0002, 0.002, 0.02"}
 
 
+def test_what_all_of_the_next_race_have_that_those_of_the_last_one_had_not_is_told():
+    at = race(opened("compare"))
+    assert "instead of" not in seen(at)
+    choose(at, "Recipe", "linear-regression")
+    (found,) = [found.value.replace("\\", "") for found in at.caption if "instead of" in found.value]
+    assert found.startswith("In all of the next race: Data: Line instead of Two moons · Architecture: Linear instead")
+    assert "Epochs: 1000 instead of 2" in found
+    assert "learning rate" not in found
+
+
 def test_contestants_with_settings_of_their_own_need_no_syntax():
     at = choose(small(opened("compare"), epochs=1), "What differs", "Own settings")
     assert "Start" in enabled(at)
