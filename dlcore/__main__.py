@@ -163,24 +163,26 @@ def _watch(begin: Callable[[Conductor], Job], inputs: torch.Tensor, as_json: boo
     """Begin a job, which waits so that nothing of it is missed, and tell how it goes, until it is over and saved."""
     store = _writable(store or Store())
     known = store.problem
-    with contextlib.closing(store), contextlib.closing(Conductor(store=store)) as conductor:
-        job = begin(conductor)
-        with _stopping(job):
-            if as_json:
-                _print_object({"event": "start", "id": job.id, "name": job.name, **_begun(job)})
-            else:
-                print(f"run {job.id}: {job.name}", flush=True)
-            print(*job.notices, sep="\n", end="\n" if job.notices else "", file=sys.stderr)
-            (print_json if as_json else print_table)(job)
-        end = _end(job, inputs)
+    with contextlib.closing(store):
+        with contextlib.closing(Conductor(store=store)) as conductor:
+            job = begin(conductor)
+            with _stopping(job):
+                if as_json:
+                    _print_object({"event": "start", "id": job.id, "name": job.name, **_begun(job)})
+                else:
+                    print(f"run {job.id}: {job.name}", flush=True)
+                print(*job.notices, sep="\n", end="\n" if job.notices else "", file=sys.stderr)
+                (print_json if as_json else print_table)(job)
+            end = _end(job, inputs)
+        problem = store.problem
     if as_json:
         _print_object({"event": "end", "id": job.id, **end})
     else:
         _print_end(end)
     if job.failure:
         print(job.failure.traceback + job.failure.text, file=sys.stderr)
-    if store.problem != known:
-        print(store.problem, file=sys.stderr)
+    if problem not in (known, ""):
+        print(problem, file=sys.stderr)
     if job.trouble:
         print(f"The end of run {job.id} is not saved: {job.trouble}", file=sys.stderr)
         return 1

@@ -15,11 +15,12 @@ from pages.parts.charts import accuracy_figure, colour, dashes, loss_figure
 from pages.parts.choosing import choose_runs, known, offered
 from pages.parts.contestants import choose_contestants
 from pages.parts.controls import choose_named, edit_recipe
-from pages.parts.facts import difference, table
+from pages.parts.facts import difference, news, table
 from pages.parts.frame import ensure_frame, part
 from pages.parts.live_chart import live_chart
 from pages.parts.session import conductor, draft, latest_race
 
+RATE = "Optimizer: learning rate"  # which has a row of its own
 TICK = 0.4  # seconds between two looks while learning rates are tried
 
 
@@ -40,7 +41,8 @@ def live(field: list[tuple[str, Recipe]], tried: list[str], chosen: list[int]) -
 
     def looking() -> None:
         with panels.told():
-            look(field, latest_race(), known(chosen))
+            stage = trying()  # before the jobs, so that a race that is shown has begun for good
+            look(field, stage, latest_race(), known(chosen))
             if state() != shown:
                 st.rerun()
 
@@ -49,21 +51,23 @@ def live(field: list[tuple[str, Recipe]], tried: list[str], chosen: list[int]) -
     about(field, tried, latest_race())
 
 
-def trying() -> races.Tuning | None:
+def trying() -> races.Stage | None:
     """What goes on before a race whose contestants look for their learning rates."""
     tuning = races.tuning(conductor())
-    return tuning if tuning and tuning.going else None
+    stage = tuning.stage if tuning else None
+    return stage if stage and tuning.going else None
 
 
-def look(field: list[tuple[str, Recipe]], jobs: list[Record], beside: list[Record]) -> None:
+def look(field: list[tuple[str, Recipe]], stage: races.Stage | None, jobs: list[Record], beside: list[Record]) -> None:
     """What moves during a race."""
     runs = [*jobs, *beside]
     height = 340 + 20 * max(0, len(runs) - 4)  # more names over the charts take more lines
     with st.container(key="status"):
-        if tuning := trying():
-            tries_status(tuning)
+        tuning = races.tuning(conductor())
+        if stage:
+            tries_status(tuning, stage)
         elif jobs:
-            panels.status(jobs)
+            panels.status(jobs, tuning.spans.get(jobs[0].race, panels.WHOLE) if tuning else panels.WHOLE)
         else:
             names = panels.escape(", ".join(name for name, _ in field))
             st.progress(
@@ -81,18 +85,17 @@ def look(field: list[tuple[str, Recipe]], jobs: list[Record], beside: list[Recor
         standings(jobs, beside)
 
 
-def tries_status(tuning: races.Tuning) -> None:
+def tries_status(tuning: races.Tuning, stage: races.Stage) -> None:
     """Whose learning rate is being looked for, and how far that is."""
-    names, done, jobs = tuning.names, len(tuning.tries), tuning.jobs
-    if done == len(names):
-        st.progress(1.0, text="**preparing** · every contestant has its learning rate, and the race begins")
-        return
-    rates = ", ".join(f"{job.first_recipe.optimizer.lr:g}" for job in jobs)
-    parts = [f"**{panels.state(jobs)}** · trying learning rates: {panels.escape(names[done])} at {rates}"]
-    parts.append(f"contestant {done + 1} of {len(names)}")
+    name, jobs = panels.escape(stage.name), stage.jobs
+    if any(job.active for job in jobs):
+        rates = ", ".join(f"{job.first_recipe.optimizer.lr:g}" for job in jobs)
+        parts = [f"**{panels.state(jobs)}** · trying learning rates: {name} at {rates}"]
+    else:
+        parts = [f"**preparing** · learning rates are tried: {name}"]
+    parts.append(f"contestant {stage.place} of {len(tuning.names)}")
     parts.append(f"epoch {jobs[0].epoch} of {jobs[0].recipe.epochs}")
-    progress = min(1.0, *(job.progress for job in jobs))
-    st.progress((done + progress) / len(names), text=" · ".join([*parts, "then the race"]))
+    st.progress(panels.done(jobs, tuning.spans[jobs[0].race]), text=" · ".join([*parts, "then the race"]))
     for trouble in [job.trouble for job in jobs if job.trouble]:
         st.warning(panels.escape(trouble), icon=":material/warning:")
 
@@ -119,7 +122,7 @@ def standings(jobs: list[Record], beside: list[Record]) -> None:
 def stopped_tries() -> list[Job]:
     """Those after which no race began."""
     tuning = races.tuning(conductor())
-    return tuning.jobs if tuning and not tuning.going and tuning.race is None else []
+    return tuning.stage.jobs if tuning and not tuning.going and tuning.stage else []
 
 
 def about(field: list[tuple[str, Recipe]], tried: list[str], jobs: list[Record]) -> None:
@@ -131,8 +134,8 @@ def about(field: list[tuple[str, Recipe]], tried: list[str], jobs: list[Record])
     with part(bool(problem)):
         if problem:
             st.error(panels.escape(problem), icon=":material/error:")
-    if trying():
-        there, still = tuning.field, [name for name in tuning.names if name not in tuning.tries]
+    if stage := trying():
+        there, still = stage.field, tuning.names[stage.place - 1 :]
     else:
         there, still = {job.name: job.first_recipe for job in jobs}, []
     differences("In what they differ", there, still)
@@ -143,9 +146,14 @@ def about(field: list[tuple[str, Recipe]], tried: list[str], jobs: list[Record])
             st.markdown("\n".join(f"- {panels.escape(f'{name}: {note}')}" for name, note in notes.items()))
     rates = {name: recipe.optimizer.lr for name, recipe in there.items() if name in tried}
     same = there == {name: change(one, {"optimizer.lr": rates.get(name, one.optimizer.lr)}) for name, one in field}
-    startable = not same and not trying() and not any(job.active for job in jobs)
+    startable = not same and not stage and not any(job.active for job in jobs)
     title = "In what those of the next race differ" if there else "In what they differ"
     differences(title, dict(field) if startable else {}, tried)
+    coming = [recipe for _, recipe in field] if startable and there else []
+    new = [one for one in news(coming, list(there.values())) if not one.startswith(RATE)] if coming else []
+    with part(bool(new)):
+        if new:
+            st.caption(panels.escape(f"In all of the next race: {' · '.join(new)}"))
 
 
 def differences(title: str, recipes: dict[str, Recipe], tried: list[str]) -> None:
@@ -153,7 +161,7 @@ def differences(title: str, recipes: dict[str, Recipe], tried: list[str]) -> Non
     with part(bool(recipes)):
         if recipes:
             rates = [tries(recipe) if name in tried else f"{recipe.optimizer.lr:g}" for name, recipe in recipes.items()]
-            others = [row for row in difference(list(recipes.values())) if row[0] != "Optimizer: learning rate"]
+            others = [row for row in difference(list(recipes.values())) if row[0] != RATE]
             st.caption(title)
             st.html(table(["setting", *recipes], [["Learning rate", *rates], *others]))
 
@@ -179,7 +187,7 @@ def row(place: str, name: str, run: Record, dash: str) -> dict[str, str]:
     swatch = f'<i class="swatch {dash}" style="background:{colour(run.number)}"></i>'
     return {
         "place": place,
-        "run": f"{swatch}{name}",
+        "run": f'<div class="named">{swatch}<span>{name}</span></div>',
         "learning rate": races.rate(run),
         "status": html.escape(f"{run.status}: {run.failure.text}" if run.failure else run.status),
         "epoch": f"{run.epoch}&nbsp;of&nbsp;{run.recipe.epochs}",

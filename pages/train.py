@@ -21,7 +21,7 @@ from dlcore.recipes import RECIPES
 from dlcore.settings import SettingsError
 from pages.parts import panels
 from pages.parts.asking import Question, hear
-from pages.parts.charts import accuracy_figure, confusion_figure, fit_figure, loss_figure
+from pages.parts.charts import accuracy_figure, confusion_figure, fit_figure, loss_figure, short_name
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.download import download_button
 from pages.parts.facts import csv, table
@@ -98,7 +98,7 @@ def choose_shown(chosen: Draft) -> None:
     shown = shown_run()
     runs = {job.number: job for job in runs_here() if job.active or job is shown}
     names = {number: f"{panels.escape(job.name)} · run {number}" for number, job in runs.items()}
-    with st.container(key="under-way"):
+    with st.container(horizontal=True, vertical_alignment="center", key="under-way"):
         picked = st.pills(
             "Under way",
             list(names) or [0],
@@ -110,6 +110,20 @@ def choose_shown(chosen: Draft) -> None:
             key=f"train/shown/{'-'.join(map(str, runs))}",
         )
         keep("train/shown", picked)
+        with panels.told():
+            idle = store() and not any(job.active for job in runs.values())
+            interrupted_note(store().interrupted(most=1) if idle else [])
+
+
+def interrupted_note(rows: list[dict]) -> None:
+    """What the end of an earlier process left behind, on the line that is there in any case."""
+    with part(bool(rows)):
+        for row in rows:
+            ended = row["epoch"] >= row["epochs"]
+            where = "after its last epoch" if ended else f"in epoch {row['epoch'] + 1} of {row['epochs']}"
+            told = f"{short_name(row['name'])} (run {row['number']}) was interrupted {where}: go on with it"
+            address = {"label": panels.escape(told), "query_params": {"run": row["number"]}}
+            st.page_link("pages/runs.py", icon=":material/history:", **address)
 
 
 class Seen(NamedTuple):
@@ -280,14 +294,6 @@ def branch_note(chosen: Draft) -> None:
         st.button("From scratch", on_click=lambda: setattr(chosen, "branch", None), help="Begin with fresh weights.")
 
 
-def interrupted_note() -> None:
-    """What the end of an earlier process left behind."""
-    for row in store().interrupted(most=1) if store() else []:
-        told = f"{row['name']} (run {row['number']}) was interrupted in epoch {row['epoch'] + 1} of {row['epochs']}"
-        label = f"{panels.escape(told)}. Go on with it on the Runs page."
-        st.page_link("pages/runs.py", label=label, icon=":material/history:", query_params={"run": row["number"]})
-
-
 ensure_frame()
 run = shown_run()
 chosen = draft("train", run)
@@ -311,13 +317,10 @@ with part(bool(chosen.refused or chosen.branch or problems or warnings)):
     panels.problem_list(problems)
     for warning in warnings:
         st.warning(panels.escape(warning.text), icon=":material/memory:")
-active = any(job.active for job in runs_here())
 st.fragment(live)(recipe, chosen)
 with part(bool(run and store())):
     if run and store():
         label = "Name it, note something, branch from it: this run on the Runs page"
         st.page_link("pages/runs.py", label=label, query_params={"run": run.id})
-if not active:
-    interrupted_note()
 if recipe:
     network(recipe)

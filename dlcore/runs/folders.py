@@ -143,9 +143,10 @@ def _check_change(change: Change, recipe: Recipe, start: int) -> None:
             _check(changed)
 
 
-def interrupted(run: Stored, last: Checkpoint) -> Stored:
-    """The same run as it was at its last checkpoint. Its history is as long as it was then, and empty of numbers: what
-    was measured is lost. Raises FolderError when the checkpoint cannot be one of this run.
+def as_it_was(run: Stored, last: Checkpoint) -> Stored:
+    """The same run as it was at its last checkpoint, finished if all its epochs were done. Its history is as long as it
+    was then, and empty of numbers: what was measured is lost. Raises FolderError when the checkpoint cannot be one of
+    this run.
     """
     start = run.branch or Branch(0, 0, 0)
     end, epochs = last.step - last.place, last.epochs - start.epoch  # its own
@@ -161,8 +162,10 @@ def interrupted(run: Stored, last: Checkpoint) -> Stored:
     lost = Change(last.step, LOST, None)
     made = [change for change in run.history.changes if change != lost]  # it may have been entered so before
     changes = sorted([*made, lost], key=in_order)
+    done = last.epochs >= run.recipe_at(last.step).epochs and not last.place
     return replace(
         run,
+        status="finished" if done else "interrupted",
         history=History(np.full(last.step, np.nan, np.float32), rows, changes),
         steps_per_epoch=per_epoch,
         offset=end - last.epochs * per_epoch if per_epoch else 0,

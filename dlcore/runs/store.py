@@ -52,7 +52,7 @@ GRACE = 24 * 3600  # seconds that a deleted run can be brought back
 FORMAT = 1  # of a run's row; a newer one is left alone
 OVERDUE = "overdue"  # the setting that keeps since when deleted runs were found to be removed for good
 NOWHERE = (0, 0, True)  # no file that is open
-IMPORT = "The Runs page offers to enter them again; on the command line, `runs` tells of them."
+IMPORT = "The Runs page offers to enter them again; on the command line, python -m dlcore runs tells of them."
 
 # The n-th script makes version n of n - 1; a store of any version is brought to the last one when it is opened.
 SCHEMA = (
@@ -162,7 +162,8 @@ class Store:
         StoreError when that cannot be either. A damaged database is left as it is, and a new one begun (`problem`).
         """
         self.root = (root or runs_root()).absolute()
-        self.problem = ""
+        self._problem = ""
+        self._lost: list[int] = []  # runs whose folders were there when a new list of runs was begun
         self.writable = True
         self._file = self.root / "dlcore.db"
         self._lock = threading.RLock()  # of those who write
@@ -174,10 +175,10 @@ class Store:
             self._open_latest()
         if self.writable:
             try:
-                self.problem = f"{self.problem} {self._what_is_lost()}".strip()
+                self._problem = f"{self._problem} {self._what_is_lost()}".strip()
                 self.purge()
             except StoreError as error:  # whoever starts later will do it
-                self.problem = self.problem or str(error)
+                self._problem = self._problem or str(error)
 
     def close(self) -> None:
         with self._lock, self._reading:
@@ -186,6 +187,21 @@ class Store:
             self._disconnect()
             if self._folder_open:
                 self._folder_open()
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the store, or has happened to it, for people; empty when nothing is."""
+        with contextlib.suppress(StoreError):  # one that cannot be read now says so to whoever reads it
+            left = [one.number for one in self.unlisted() if one.number in self._lost] if self._lost else []
+            if left:
+                begun = self._problem or f"{self._file} held no list of runs: a new one has begun."
+                return f"{begun} There are folders of runs that are not in it ({_listed(left)}). {IMPORT}"
+        return self._problem
+
+    def dismiss(self, problem: str) -> None:
+        """A person has read it. What still holds stays, and so does what is new since."""
+        if self.writable and self.problem == problem:
+            self._problem, self._lost = "", []
 
     # Reading
 
@@ -327,7 +343,7 @@ class Store:
             try:
                 last = checkpoints.read(kept.file)
                 checkpoints.check_weights(last, run.first_recipe)
-                self.save(folders.interrupted(run, last))
+                self.save(folders.as_it_was(run, last))
                 break
             except (CheckpointError, FolderError) as error:
                 passed.append(f"The checkpoint {kept.file.name} of run {number} was passed over: {error}.")
@@ -435,7 +451,7 @@ class Store:
         """Give a folder that is where a file belongs another name."""
         names = (folder.with_name(f"{folder.name}.{count}") for count in itertools.count(1))
         aside = folder.rename(next(name for name in names if not name.exists()))
-        self.problem = f"{folder} is a checkpoint's place, but was a folder; that is now called {aside.name}."
+        self._problem = f"{folder} is a checkpoint's place, but was a folder; that is now called {aside.name}."
 
     def rewind(self, number: int, step: int, place: tuple[int, int]) -> None:
         """Forget what was measured after a step, so that the run can go on from there; checkpoints after that place
@@ -604,9 +620,8 @@ class Store:
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {number}")
             db.execute("COMMIT")
-            if not version and (lost := [number for number in self._folders() if self.checkpoints(number)]):
-                self.problem = f"{file} held no list of runs, though there are folders of runs beside it"
-                self.problem += f" ({_listed(lost)}): a new one has begun. {IMPORT}"
+            if not version:
+                self._lost = [number for number in self._folders() if self.checkpoints(number)]
         db.execute("SELECT count(*) FROM runs").fetchone()  # tells at once when the file is damaged
         self._use(file, db, _connect(file, "mode=rw"))
 
@@ -619,7 +634,7 @@ class Store:
                     self._use(self._file, db, db)
                     self.writable = False
                     told = f"Runs cannot be kept in {self.root} ({reason}); those that are there can be looked at."
-                    self.problem = told
+                    self._problem = told
                     return
         raise reason
 
@@ -646,7 +661,7 @@ class Store:
         """
         damaged = self._file
         self._open(self._successor())
-        self.problem = (
+        self._problem = (
             f"The list of runs in {damaged} is damaged ({reason}) and stays there as it is; a new one has begun in "
             f"{self._file.name} beside it. The checkpoints are untouched."
         )
@@ -685,12 +700,12 @@ class Store:
         if old:  # what is beside it is of the one before, and no part of this one
             for ending in ("-wal", "-shm"):
                 _beside(file, ending).unlink(missing_ok=True)
-        self.problem = ""
+        self._problem, self._lost = "", []
         self._open_latest()
         told = f"The list of runs in {file} was {'removed' if gone else 'replaced'} while it was in use; "
         told += "a new one has begun" if gone else "the one that is there now is shown"
         told += f", and what is under way here (run {held}) is entered again." if held else "."
-        self.problem = f"{told} {self.problem}".strip()
+        self._problem = f"{told} {self._problem}".strip()
 
     def _is_away(self) -> bool:
         """Whether the folder that was opened is elsewhere, as on a disk that was taken out, rather than removed."""
@@ -710,7 +725,7 @@ class Store:
                 while True:
                     self._follow()
                     if not self.writable:
-                        raise StoreError(self.problem)
+                        raise StoreError(self._problem)
                     result = _whole(self._connection, "BEGIN IMMEDIATE", function)
                     if self._is_current():  # or it went into a file that nobody will find
                         return result
@@ -726,7 +741,7 @@ class Store:
                 with contextlib.suppress(OSError, sqlite3.Error), self._lock, self._reading:
                     if self._file == file:  # nobody else has found it yet
                         self._begin_anew(error)
-                    raise StoreError(self.problem) from error
+                    raise StoreError(self._problem) from error
             if _busy(error):
                 told = f"Another program holds the list of runs in {self._file} ({error})"
                 raise StoreError(f"{told}; this goes on as soon as it lets go of it.") from error

@@ -10,7 +10,8 @@ import threading
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import accumulate, pairwise
+from typing import Any, Literal, NamedTuple
 
 from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
@@ -98,6 +99,15 @@ class Try:
     won: bool
 
 
+class Stage(NamedTuple):
+    """A contestant's tries, and how things stand meanwhile."""
+
+    place: int  # among those who try, from 1
+    name: str
+    jobs: list[Job]
+    field: dict[str, Recipe]  # as far as the rates are known
+
+
 class Tuning:
     """A race before which contestants look for their learning rates: for each, three are tried on fewer epochs, side by
     side; then the race begins, each at the rate that was best. It goes on whoever looks. Once a try is stopped, there
@@ -112,11 +122,20 @@ class Tuning:
         self.tries: dict[str, list[Try]] = {}  # of those who have theirs behind them
         self.race: int | None = None  # its number, once it has begun
         self.field = dict(field)  # as far as the rates are known
-        self.jobs = self._begin(conductor, self.names[0], pace, paused)  # that train, or did last
-        threading.Thread(target=self._go_on, args=[conductor], name="tuning", daemon=True).start()
+        self._shares = self._work()
+        self.spans: dict[int, tuple[float, float]] = {}  # the shares of the tries and of the race, by their number
+        self.stage: Stage | None = self._begin(conductor, 1, pace, paused)  # the last, until the race has begun
 
-    def _begin(self, conductor: Conductor, name: str, pace: float | None, paused: bool) -> list[Job]:
+    def _work(self) -> list[tuple[float, float]]:
+        """Where the tries of each, and then the race, begin and end, as shares of all epochs that are to be done."""
+        tried = [self.field[name] for name in self.names]
+        epochs = [tries_epochs(recipe) * len(tries_rates(recipe)) for recipe in tried]
+        epochs.append(sum(recipe.epochs for recipe in self.field.values()))
+        return list(pairwise(done / sum(epochs) for done in accumulate(epochs, initial=0)))
+
+    def _begin(self, conductor: Conductor, place: int, pace: float | None, paused: bool) -> Stage:
         """Let a contestant's tries race each other."""
+        name = self.names[place - 1]
         recipe = self.field[name]
         epochs = tries_epochs(recipe)
         tries = [change(recipe, {"optimizer.lr": rate, "epochs": epochs}) for rate in tries_rates(recipe)]
@@ -125,7 +144,8 @@ class Tuning:
         )
         for job in jobs:
             self._note(conductor, job, tags=(TAG,))
-        return jobs
+        self.spans[jobs[0].race] = self._shares[place - 1]
+        return Stage(place, name, jobs, dict(self.field))
 
     def _note(self, conductor: Conductor, job: Job, **values: Any) -> None:
         """Tell the store something of a run, without which it goes on all the same."""
@@ -135,24 +155,27 @@ class Tuning:
         except StoreError as error:
             self.problem = str(error)
 
-    def _go_on(self, conductor: Conductor) -> None:
+    def go_on(self, conductor: Conductor) -> None:
+        """Wait for those tries, and do what follows."""
         try:
-            for name in self.names:
-                if self.tries:
-                    self.jobs = self._begin(conductor, name, self.jobs[0].pace, paused=False)
-                for job in self.jobs:
+            for place, name in enumerate(self.names, 1):
+                if place > 1:
+                    self.stage = self._begin(conductor, place, self.stage.jobs[0].pace, paused=False)
+                jobs = self.stage.jobs
+                for job in jobs:
                     job.wait()
-                if any(job.status not in ("finished", "failed") for job in self.jobs):
+                if any(job.status not in ("finished", "failed") for job in jobs):
                     return
-                best = ranking(self.jobs)[0]
+                best = ranking(jobs)[0]
                 won = _came_through(best)  # or else it is the lowest rate, which is nearest to one that may
                 self.field[name] = change(self.field[name], {"optimizer.lr": best.first_recipe.optimizer.lr})
                 self.tries[name] = [
-                    Try(job.first_recipe.optimizer.lr, job.number, outcome(job), won and job is best)
-                    for job in self.jobs
+                    Try(job.first_recipe.optimizer.lr, job.number, outcome(job), won and job is best) for job in jobs
                 ]
-            racing = conductor.race(list(self.field.items()), pace=self.jobs[0].pace)
-            self.jobs, self.race = [], racing[0].race  # which others hold as long as they want them
+            racing = conductor.race(list(self.field.items()), pace=jobs[0].pace)
+            self.race = racing[0].race
+            self.spans[self.race] = self._shares[-1]
+            self.stage = None  # and the jobs are held by others, as long as they want them
             for job in racing:
                 if job.name in self.tries:
                     self._note(conductor, job, note=self.told(job.name))
@@ -169,7 +192,16 @@ class Tuning:
         how = f"of {('one', 'two', 'three')[len(tries) - 1]} tried for {_count(tries_epochs(recipe))}"
         others = ", ".join(f"{one.rate:g} ({one.result}, run {one.run})" for one in tries)
         best = f"the best {how}" if any(one.won for one in tries) else f"the lowest {how}, since none came through"
-        return f"Learning rate {recipe.optimizer.lr:g}, {best}: {others}."
+        return f"Learning rate {recipe.optimizer.lr:g}, {best}: {others}{_edge(recipe, tries)}."
+
+
+def _edge(recipe: Recipe, tries: Sequence[Try]) -> str:
+    """That the best rate is at an end of those tried, lowest first, beyond which others are allowed."""
+    if tries[-1].won and tries[-1].rate < bounds(field_at(recipe, "optimizer.lr"))[1]:
+        return "; it is the highest tried, so a higher one may be better still"
+    if tries[0].won:
+        return "; it is the lowest tried, so a lower one may be better still"
+    return ""
 
 
 _tunings: weakref.WeakKeyDictionary[Conductor, Tuning] = weakref.WeakKeyDictionary()
@@ -186,7 +218,9 @@ def start(
     if not tried:
         return conductor.race(field, pace=pace, paused=paused)
     _tunings[conductor] = tuning = Tuning(conductor, field, tried, pace, paused)
-    return tuning.jobs
+    begun = tuning.stage.jobs
+    threading.Thread(target=tuning.go_on, args=[conductor], name="tuning", daemon=True).start()
+    return begun
 
 
 def tuning(conductor: Conductor) -> Tuning | None:
@@ -245,9 +279,13 @@ def verdict(jobs: Sequence[Record]) -> str:
     if not racing:
         return " ".join(["Nobody came through.", *left])
     first = racing[0]
-    words = [f"{first.name} came first: {_result(first)} after {_epochs(first)}."]
-    if len(racing) > 1:
-        words.append(_compare(first, racing[1]))
+    gaps = {job: gap for job in racing[1:] if (gap := _gap(first, job))}
+    if same := [job for job, gap in gaps.items() if gap.chance > CHANCE]:
+        words = [_alike(first, {job: gaps[job] for job in same})]
+    else:
+        words = [f"{first.name} came first: {_result(first)} after {_epochs(first)}."]
+        if len(racing) > 1:
+            words.append(_compare(first, racing[1], gaps.get(racing[1])))
     words += [_quickest(racing), _rates(jobs), *left]
     return " ".join(filter(None, words))
 
@@ -267,35 +305,71 @@ def _count(epochs: int) -> str:
     return f"{epochs} epoch{'s' if epochs != 1 else ''}"
 
 
-def _compare(first: Record, second: Record) -> str:
-    """How far ahead the first is, and whether chance could have done it.
+class Gap(NamedTuple):
+    """On how many samples two classifiers differ, and how often chance does that to two that are equally good."""
 
-    Two classifiers that were asked the same samples: McNemar's exact test, which looks at those samples alone that
-    only one of them got right (McNemar 1947). It speaks of two trained networks, not of how they were trained.
+    samples: int
+    ahead: int  # that the first alone got right
+    behind: int  # that the other alone got right
+    chance: float
+
+    def told(self, first: Record, second: Record) -> str:
+        return f"Of {self.samples} samples {first.name} alone got {self.ahead} right, {second.name} alone {self.behind}"
+
+
+def _gap(first: Record, second: Record) -> Gap | None:
+    """How far ahead the first is of another that was asked the same samples; None where that is not known.
+
+    McNemar's exact test, which looks at those samples alone that only one of them got right (McNemar 1947). It speaks
+    of two trained networks, not of how they were trained.
     """
+    answers = [(getattr(job, "predicted", None), getattr(job, "targets", None)) for job in (first, second)]
+    kept = all(part is not None for answer in answers for part in answer)
+    if not kept or not first.recipe.data.classes or first.recipe.data != second.recipe.data:
+        return None
+    from scipy.stats import binomtest  # here, because only a finished race needs it
+
+    right, other = (predicted == targets for predicted, targets in answers)
+    ahead, behind = int((right & ~other).sum()), int((other & ~right).sum())
+    chance = binomtest(ahead, ahead + behind).pvalue if ahead + behind else 1.0
+    return Gap(len(right), ahead, behind, chance)
+
+
+def _alike(first: Record, gaps: Mapping[Record, Gap]) -> str:
+    """Who cannot be told apart from the first in the table."""
+    same = [first, *gaps]
+    shares = _listed([f"{job.history.epochs[-1].val_accuracy:.1%}" for job in same])
+    words = [
+        f"{_listed([job.name for job in same])} cannot be told apart on these samples: {shares} of the validation "
+        f"samples right after {_listed(list(dict.fromkeys(map(_epochs, same))))}.",
+        "The order in the table is by accuracy, then loss.",
+    ]
+    for job, gap in gaps.items():
+        if gap.ahead + gap.behind == 0:
+            words.append(f"{first.name} and {job.name} got the very same samples right.")
+        else:
+            often = f"chance gives such a gap between two equally good networks {gap.chance:.0%} of the time"
+            words.append(f"{gap.told(first, job)}; {often}.")
+    return " ".join([*words, f"This is about these networks on these samples: {SEEDS}."])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _compare(first: Record, second: Record, gap: Gap | None) -> str:
+    """How far ahead the first is, which chance would hardly do."""
     text = f"{second.name} came second with {_result(second)}"
     if not first.recipe.data.classes or first.recipe.data != second.recipe.data:
         same = first.recipe.loss == second.recipe.loss and first.recipe.data == second.recipe.data
         return (
             f"{text}; {SEEDS}." if same else f"{text}; their figures are not measured alike, so mind what you compare."
         )
-    answers = [(getattr(job, "predicted", None), getattr(job, "targets", None)) for job in (first, second)]
-    if any(part is None for answer in answers for part in answer):  # they are not kept with a run
+    if not gap:  # what they answered is not kept with a run
         return f"{text}. Which samples each got right is no longer known, so chance may have done it; {SEEDS}."
-    from scipy.stats import binomtest  # here, because only a finished race needs it
-
-    right, other = (predicted == targets for predicted, targets in answers)
-    ahead, behind = int((right & ~other).sum()), int((other & ~right).sum())
-    if ahead + behind == 0:
-        return f"{text}, with the very same samples right: a tie."
-    chance = binomtest(ahead, ahead + behind).pvalue
-    told = f"Of {len(right)} samples {first.name} alone got {ahead} right, {second.name} alone {behind}"
-    if chance > CHANCE:
-        gap = f"chance gives such a gap between two equally good networks {chance:.0%} of the time, so call it a tie"
-    else:
-        often = "<0.1%" if chance < 0.001 else f"{chance:.1%}"
-        gap = f"between two equally good networks chance would hardly do that ({often})"
-    return f"{text}. {told}; {gap}. This is about these two networks on these samples: {SEEDS}."
+    often = "<0.1%" if gap.chance < 0.001 else f"{gap.chance:.1%}"
+    told = f"{gap.told(first, second)}; between two equally good networks chance would hardly do that ({often})"
+    return f"{text}. {told}. This is about these two networks on these samples: {SEEDS}."
 
 
 def _rates(jobs: Sequence[Record]) -> str:
@@ -316,4 +390,4 @@ def _quickest(racing: Sequence[Record]) -> str:
     reached = {job: next((row.epoch for row in job.history.epochs if row.val_accuracy >= goal), None) for job in racing}
     soonest = min((epoch for epoch in reached.values() if epoch), default=None)
     names = [job.name for job, epoch in reached.items() if epoch == soonest]
-    return f"Quickest to {goal:.1%}: {' and '.join(names)}, in epoch {soonest}." if soonest else ""
+    return f"Quickest to {goal:.1%}: {_listed(names)}, in epoch {soonest}." if soonest else ""

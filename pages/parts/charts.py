@@ -82,9 +82,7 @@ def accuracy_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> di
         traces.append(_epochs(job, names[0], "train_accuracy", thin_line=True, **only, **look))
         traces.append(_epochs(job, names[1], "val_accuracy", **look))
     figure = _figure(jobs, beside, traces, "accuracy", "Accuracy over training steps", log=False)
-    figure["layout"]["yaxis"] |= {"tickformat": "~%", "hoverformat": ".2%"}
-    if not any(job.history.epochs for job in runs):
-        figure["layout"]["yaxis"]["range"] = [0, 1]
+    figure["layout"]["yaxis"] |= _percent_axis(traces)
     return figure
 
 
@@ -172,6 +170,12 @@ def _figure(
     if len(runs) == 1:
         layout |= _marks(runs[0])
     return {"data": traces, "layout": layout}
+
+
+def _percent_axis(traces: Sequence[dict]) -> dict:
+    """From 0 to 100 % while there is nothing on it: before the first epoch, and of an imported run."""
+    empty = all(trace["y"] == [None] for trace in traces)
+    return {"tickformat": "~%", "hoverformat": ".2%"} | ({"range": [0, 1]} if empty else {})
 
 
 def _marks(run: Record) -> dict:
@@ -308,7 +312,7 @@ def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
     layout = {
         "uirevision": f"{x} {' '.join(str(run.number) for run in runs)}",
         "xaxis": {"title": {"text": unit}, "rangemode": "nonnegative", "hoverformat": hover},
-        "yaxis": yaxis | ({"tickformat": "~%", "hoverformat": ".2%"} if measure == "accuracy" else {}),
+        "yaxis": yaxis | (_percent_axis(traces) if measure == "accuracy" else {}),
         "showlegend": True,
         "meta": {"log": measure == "loss", "label": f"Validation {measure} of {len(runs)} runs over {x}"},
     }

@@ -54,9 +54,20 @@ def difference(recipes: Sequence[Recipe]) -> list[list[str]]:
     for one in sorted(every.values(), key=lambda one: (order.index(one.path.split(".")[0]), choices.index(one.choice))):
         values = [text(settings[one.path].value) if one.path in settings else "–" for settings in known]
         if len(set(values)) > 1:
-            title = one.title if one.choice in ("", one.title) else f"{one.choice}: {one.title.lower()}"
-            rows.append([title, *values])
+            rows.append([_title(one), *values])
     return rows
+
+
+def news(recipes: Sequence[Recipe], before: Sequence[Recipe]) -> list[str]:
+    """What recipes have in common that was otherwise before: `Data: Two moons instead of Digits`."""
+    now, then = ([{one.path: one for one in settings_of(recipe)} for recipe in group] for group in (recipes, before))
+    found = []
+    for path, one in now[0].items():
+        if all(path in settings for settings in [*now, *then]):
+            values, others = (list(dict.fromkeys(text(known[path].value) for known in group)) for group in (now, then))
+            if len(values) == 1 and others != values:
+                found.append(f"{_title(one)}: {values[0]} instead of {' or '.join(others)}")
+    return found
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -83,6 +94,10 @@ def size(count: float) -> str:
             break
         count /= 1000
     return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def _title(one: Setting) -> str:
+    return one.title if one.choice in ("", one.title) else f"{one.choice}: {one.title.lower()}"
 
 
 def _fact(one: Setting) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages.parts.panels import escape
-from pages.parts.session import keep, parameters, remember, store_problem
+from pages.parts.session import keep, parameters, remember, store, store_problem
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,8 +19,14 @@ def frame():
     """
     st.set_page_config(page_title="dlcore", page_icon=ROOT / "static" / "icon.svg", layout="wide")
     keep("framed", True)
-    if problem := store_problem():
-        st.error(escape(problem), icon=":material/hard_drive:")
+    problem, lasting = store_problem(), not (store() and store().writable)
+    with part(bool(problem)):
+        if problem and lasting:
+            st.error(escape(problem), icon=":material/hard_drive:")
+        elif problem:
+            told, button = st.columns([10, 1], vertical_alignment="center")
+            told.warning(escape(problem), icon=":material/hard_drive:")
+            button.button("Dismiss", on_click=store().dismiss, args=(problem,), type="tertiary")
     train = st.Page("pages/train.py", title="Train", icon=":material/play_circle:", url_path="home", default=True)
     return st.navigation(
         [

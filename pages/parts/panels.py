@@ -21,6 +21,7 @@ TICKS = {0: 0.4, 20: 1.0, 60: 2.0}
 AGAIN = 1.0  # seconds until the next look for an answer that is on its way, when nothing trains
 IN_HAND = 0.2  # seconds that a click on Pause waits for the step in hand
 FULL_SPEED = "full speed"
+WHOLE = (0.0, 1.0)  # of a bar: from its beginning to its end
 PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, FULL_SPEED)
 
 
@@ -113,14 +114,16 @@ def pace() -> float | None:
     return None if chosen == FULL_SPEED else float(chosen)
 
 
-def status(jobs: Sequence[Record]) -> None:
-    """The state in words, where it stands, and how long it takes; below, what a person should know of it."""
-    word = state(jobs)
-    active = [job for job in jobs if job.active]
-    shown = min(active, key=lambda job: job.progress) if active else max(jobs, key=lambda job: job.progress)
+def status(jobs: Sequence[Record], span: tuple[float, float] = WHOLE) -> None:
+    """The state in words, where it stands, and how long it takes; below, what a person should know of it. `span`: from
+    where to where of the bar these jobs take it.
+    """
+    word, shown = state(jobs), slowest(jobs)
     parts = [f"**{word}**{f': {escape(shown.reason)}' if shown.reason else ''}"]
     if word == "queued":
         parts.append("its turn comes when others are done")
+    if word == "interrupted" and all_done(shown):
+        parts.append("all its epochs are done: Resume ends it")
     if word == "preparing" and isinstance(shown, Job | Moment) and shown.downloaded:
         parts.append(f"downloading {shown.recipe.data.title}: {shown.downloaded:.0%}")
     if shown.steps_per_epoch:
@@ -133,11 +136,25 @@ def status(jobs: Sequence[Record]) -> None:
         parts.append(f"{shown.steps_per_second:,.0f} steps/s")
     if len(jobs) == 1 and shown.history.best:
         parts.append(f"★ best epoch {shown.history.best.epoch}")
-    st.progress(min(1.0, shown.progress), text=" · ".join(parts))
+    if span != WHOLE:
+        parts.append(f"{done(jobs, span):.0%} of tries and race")
+    st.progress(done(jobs, span), text=" · ".join(parts))
     for job in jobs:
         for trouble in [job.trouble, *job.notices] if isinstance(job, Job | Moment) else []:
             if trouble:
                 st.warning(escape(trouble), icon=":material/warning:")
+
+
+def slowest(jobs: Sequence[Record]) -> Record:
+    """Who has most to do; once all are over, who came furthest."""
+    active = [job for job in jobs if job.active]
+    return min(active, key=lambda job: job.progress) if active else max(jobs, key=lambda job: job.progress)
+
+
+def done(jobs: Sequence[Record], span: tuple[float, float]) -> float:
+    """How far jobs are that take a bar from one place to another."""
+    start, end = span
+    return start + (end - start) * min(1.0, slowest(jobs).progress)
 
 
 def state(jobs: Sequence[Record]) -> str:
@@ -145,6 +162,12 @@ def state(jobs: Sequence[Record]) -> str:
     words = {job.status for job in jobs}
     order = ("training", "preparing", "paused", "queued", "finished", "stopped", "interrupted", "failed")
     return next(word for word in order if word in words)
+
+
+def all_done(run: Record) -> bool:
+    """Whether nothing but its end is left of a run."""
+    last = run.history.epochs[-1] if run.history.epochs else None
+    return bool(last) and last.epoch >= run.recipe.epochs and last.step == run.history.steps
 
 
 def title(run: Record) -> str:

@@ -42,8 +42,8 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
     title, buttons = st.columns([5, 9], vertical_alignment="bottom")
     with title.container(gap=None):
         st.html(
-            f'<h3 class="run"><i class="swatch" style="background:{colour(number)}"></i>{html.escape(run.name)} '
-            f"<small>run {number}</small></h3>"
+            f'<h3 class="run named"><i class="swatch" style="background:{colour(number)}"></i>'
+            f"<span>{html.escape(run.name)} <small>run {number}</small></span></h3>"
         )
         family(run, rows)
     with buttons:

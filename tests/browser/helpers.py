@@ -124,6 +124,12 @@ def step(page: Page) -> int:
     return int(page.wait_for_function(found).json_value())
 
 
+def beside_its_swatch(name: Locator) -> bool:
+    """Whether the swatch and the first letters of a name that takes several lines are on one line."""
+    swatch, letters = name.locator(".swatch").bounding_box(), name.locator("span").bounding_box()
+    return letters["height"] > 3 * swatch["height"] and 0 <= swatch["y"] - letters["y"] < swatch["height"]
+
+
 COUNT = """(plot) => (document.querySelector(plot)?.data ?? []).map(({ y }) => y.filter((v) => v !== null).length)"""
 
 

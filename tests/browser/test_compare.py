@@ -7,6 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 from dlcore.recipes import RECIPES
 from tests.browser.helpers import (
     PLOT,
+    beside_its_swatch,
     button,
     choose,
     drawn,
@@ -24,6 +25,8 @@ from tests.browser.helpers import (
     wait_for_points,
     wait_for_steps,
 )
+
+VERDICT = re.compile("came first|cannot be told apart")
 
 
 def standings(page: Page) -> Locator:
@@ -60,6 +63,17 @@ def leave_out(page: Page, contestant: str) -> None:
     settled(page)
 
 
+def write_contestants(page: Page, lines: str) -> None:
+    topic = page.get_by_role("combobox", name="What differs", exact=True)
+    topic.fill("Anything")  # which is too far down the list to be seen
+    page.get_by_role("option", name="Anything", exact=True).click()
+    settled(page)
+    field = page.get_by_role("textbox", name="Contestants", exact=True)
+    field.fill(lines)
+    field.press("Control+Enter")
+    settled(page)
+
+
 def test_the_page_can_be_the_first_that_a_server_is_asked_for(page: Page, server: str):
     visit(page, f"{server}/compare")
     drawn(page, "race-loss")
@@ -81,7 +95,7 @@ def test_three_optimizers_race_to_a_verdict(page: Page, server: str):
         row = standings(page).filter(has_text=name).first
         expect(row).to_contain_text("finished")
         expect(row).to_contain_text("30 of 30")
-    expect(page.locator(".st-key-standings").get_by_test_id("stAlert")).to_contain_text("came first")
+    expect(page.locator(".st-key-standings").get_by_test_id("stAlert")).to_contain_text(VERDICT)
     has_points(page, "race-accuracy", [30] * 6)
     expect(button(page, "Start")).to_be_enabled()
 
@@ -108,14 +122,7 @@ def test_a_race_pauses_steps_and_goes_on_together(page: Page, server: str):
 
 def test_who_diverges_leaves_with_a_reason_and_the_others_finish(page: Page, server: str):
     set_up(page, server, "linear-regression", epochs=300)
-    topic = page.get_by_role("combobox", name="What differs", exact=True)
-    topic.fill("Anything")  # which is too far down the list to be seen
-    page.get_by_role("option", name="Anything", exact=True).click()
-    settled(page)
-    field = page.get_by_role("textbox", name="Contestants", exact=True)
-    field.fill("Calm: optimizer.lr=0.01\nSlow: optimizer.lr=0.001\nWild: optimizer.lr=1")
-    field.press("Control+Enter")
-    settled(page)
+    write_contestants(page, "Calm: optimizer.lr=0.01\nSlow: optimizer.lr=0.001\nWild: optimizer.lr=1")
     start(page, "race-loss")
     reaches(page, "finished")
     expect(standings(page)).to_have_count(3)
@@ -125,6 +132,20 @@ def test_who_diverges_leaves_with_a_reason_and_the_others_finish(page: Page, ser
     verdict = page.locator(".st-key-standings").get_by_test_id("stAlert")
     expect(verdict).to_contain_text("Calm came first")
     expect(verdict).to_contain_text("Wild left the race")
+
+
+def test_the_longest_names_wrap_beside_their_swatches_and_the_page_grows_no_wider(page: Page, server: str):
+    page.set_viewport_size({"width": 1280, "height": 800})
+    open_compare(page, server)
+    names = [letter * 40 for letter in "WM"]
+    write_contestants(page, "\n".join(f"{name}: optimizer.lr=0.01 epochs=1" for name in names))
+    choose(page, "Recipe", "two-moons")
+    start(page, "race-loss")
+    reaches(page, "finished")
+    for name in names:
+        assert beside_its_swatch(standings(page).filter(has_text=name).locator(".named"))
+    table = page.locator(".st-key-standings table")
+    assert table.bounding_box()["width"] <= page.locator(".st-key-standings").bounding_box()["width"]
 
 
 def test_rates_are_tried_first_and_the_race_follows_though_nobody_looks(page: Page, server: str):
@@ -185,7 +206,7 @@ def test_the_runs_of_an_earlier_race_are_drawn_beside_the_next_one(page: Page, s
         leave_out(page, name)
     start(page, "race-loss")
     reaches(page, "finished")
-    expect(page.locator(".st-key-standings").get_by_test_id("stAlert")).to_contain_text("came first")
+    expect(page.locator(".st-key-standings").get_by_test_id("stAlert")).to_contain_text(VERDICT)
     settled(page)
     set_number(page, "Epochs", 20)
     settled(page)

@@ -10,6 +10,7 @@ from tests.browser.helpers import (
     PLOT,
     button,
     choose_recipe,
+    drawn,
     open_train,
     press,
     reaches,
@@ -110,7 +111,16 @@ def test_a_killed_server_leaves_an_interrupted_run_that_goes_on_and_branches(pag
     process, url = serve(tmp_path)
     try:
         visit(page, url)
-        page.get_by_role("link", name=re.compile("was interrupted in epoch")).click()
+        drawn(page, "live-loss")
+        note = page.get_by_role("link", name=re.compile("was interrupted in epoch"))
+        expect(note).to_be_in_viewport(ratio=1)
+        places = (".st-key-buttons", ".st-key-status", ".st-key-live-loss")
+        before = [page.locator(place).bounding_box() for place in places]
+        press(page, "Step")
+        expect(note).to_have_count(0)
+        assert [page.locator(place).bounding_box() for place in places] == before
+        press(page, "Stop")
+        note.click()
         detail = page.locator(".st-key-run-detail")
         expect(detail).to_contain_text("interrupted")
         detail.get_by_role("button", name="Resume", exact=True).click()

@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.browser.conftest import SUSPICIOUS
-from tests.browser.helpers import button, press, reaches, settled, visit
+from tests.browser.helpers import beside_its_swatch, button, press, reaches, settled, visit
 from tests.browser.serving import ROOT, serve
 
 ROWS, FIRST = 30, 34  # the height of a row, and where the first one begins
@@ -296,6 +296,19 @@ def test_one_run_is_shown_though_the_browser_never_hears_that_the_page_is_whole(
     for gone in (".st-key-overlay-loss", "table"):
         expect(detail(page).locator(gone)).to_have_count(0)
     assert len(lost) > 1
+
+
+def test_the_longest_name_wraps_beside_its_swatch(page: Page, url: str):
+    open_runs(page, url, "?run=3")
+    field = detail(page).get_by_role("textbox", name="Name", exact=True)
+    before = field.input_value()
+    field.fill("W" * 100)
+    field.press("Tab")
+    shows(page, "W" * 100)
+    assert beside_its_swatch(detail(page).locator("h3"))
+    field.fill(before)
+    field.press("Tab")
+    shows(page, before)
 
 
 def test_a_run_gets_a_name_and_tags(page: Page, url: str):

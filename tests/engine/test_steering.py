@@ -14,7 +14,7 @@ from dlcore.catalogue.optimizers import SGD, Adam, Optimizer, RMSprop
 from dlcore.catalogue.schedules import Cosine, OneCycle
 from dlcore.catalogue.stopping import Stopping
 from dlcore.engine.driver import Driver
-from dlcore.engine.job import Job, steered
+from dlcore.engine.job import Job
 from dlcore.engine.training import Step, build, steer, train
 from dlcore.history import Change
 from dlcore.recipe import steerable

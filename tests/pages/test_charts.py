@@ -163,6 +163,18 @@ def test_an_accuracy_axis_without_epochs_goes_from_0_to_1():
     assert accuracy_figure([job([1.0])])["layout"]["yaxis"]["range"] == [0, 1]
 
 
+def test_an_accuracy_axis_of_an_imported_run_goes_from_0_to_1_and_says_that_its_measurements_are_lost():
+    nothing = {"train_loss": np.nan, "train_accuracy": None, "val_loss": np.nan, "val_accuracy": None}
+    rows, changes = [row(1, 2, **nothing), row(2, 4, **nothing)], [Change(4, "lost", None)]
+    imported = job([np.nan] * 4, rows, changes=changes)
+    for layout in (accuracy_figure([imported])["layout"], overlay_figure([imported], "accuracy", "step")["layout"]):
+        assert layout["yaxis"]["range"] == [0, 1]
+    for figure in (loss_figure([imported]), accuracy_figure([imported])):
+        assert [note["text"] for note in figure["layout"]["annotations"]] == ["measurements before are lost"]
+    measured = job([np.nan] * 4 + [1.0], [*rows, row(3, 5)], changes=changes)
+    assert "range" not in accuracy_figure([measured])["layout"]["yaxis"]
+
+
 def test_confusion_counts_are_written_and_shares_are_coloured():
     figure = confusion_figure(np.array([[3, 1], [0, 0]]), ["no", "yes"])
     check(figure)

@@ -1,6 +1,7 @@
 """The Compare page: at which learning rates a race is run, what sets its contestants apart, and the runs beside it."""
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,12 @@ def rows(at: AppTest) -> list[list[str]]:
     return [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", table)]
 
 
+def bar(at: AppTest) -> tuple[int, str]:
+    """How far the progress bar is, in percent, and what is said over it."""
+    (found,) = [found.proto for found in at.get("progress")]
+    return found.value, found.text
+
+
 def legend(figure: dict) -> list[str]:
     return [trace["name"] for trace in figure["data"] if trace.get("showlegend", True)]
 
@@ -125,7 +132,7 @@ def test_runs_beside_a_race_have_no_place_in_it(elsewhere, charts):
     assert [row[0] for row in rows(at)] == ["1", "2", "–"]
     assert legend(charts["race-loss-chart"]) == ["Adam · rate 0.001", "SGD · rate 0.01", called(other)]
     (verdict,) = [found.value for found in at.success]
-    assert "came first" in verdict
+    assert "samples right after 2 epochs" in verdict
     assert "earlier" not in verdict
 
 
@@ -279,6 +286,47 @@ def test_the_best_of_three_are_tried_first_and_told_and_kept(root, charts):
     assert all(sentence in text for sentence in told)
 
 
+def test_the_bar_never_falls_from_the_first_try_to_the_end_of_the_race(monkeypatch):
+    conductor, gate, came = session.conductor(), threading.Semaphore(0), []
+    begin = conductor.race
+
+    def held(*arguments, **how):
+        came.append(1)
+        assert gate.acquire(timeout=LONG)
+        return begin(*arguments, **how | {"paused": True})
+
+    monkeypatch.setattr(conductor, "race", held)
+    at = small(opened("compare"), epochs=10)
+    well(find(at.multiselect, "Contestants").set_value(["adam", "sgd"]).run())
+    gate.release()
+    press(at, "Start")
+    bars = [bar(well(at.run()))]
+    tuning = races.tuning(conductor)
+    for count in (2, 3):
+        stage = tuning.stage
+        for job in stage.jobs:
+            job.resume()
+        wait_until(lambda count=count: len(came) == count, LONG)  # what went before is over
+        bars.append(bar(well(at.run())))
+        gate.release()
+        wait_until(lambda before=stage: tuning.stage is not before, LONG)
+        wait_until(lambda: all(job.ready for job in session.latest_race()), LONG)
+        bars.append(bar(well(at.run())))
+    assert [text.split(" · ")[:2] for _, text in bars] == [
+        ["**paused**", "trying learning rates: Adam at 0.0001, 0.001, 0.01"],
+        ["**preparing**", "learning rates are tried: Adam"],
+        ["**paused**", "trying learning rates: SGD at 0.001, 0.01, 0.1"],
+        ["**preparing**", "learning rates are tried: SGD"],
+        ["**paused**", "epoch 0 of 10"],
+    ]
+    assert [value for value, _ in bars] == [0, 18, 18, 37, 37]  # three tries of 2 epochs each, and a race of 20
+    assert "38% of tries and race" in bars[-1][1]
+    for job in session.latest_race():
+        job.resume()
+    wait_until(over, LONG)
+    assert bar(well(at.run()))[0] == 100
+
+
 def test_a_page_that_is_closed_meanwhile_leaves_the_race_on_its_way():
     at = small(opened("compare"), epochs=10)
     well(find(at.multiselect, "Contestants").set_value(["adam", "sgd"]).run())
@@ -362,6 +410,16 @@ def test_what_sets_the_next_race_apart_is_told_beside_the_one_that_is_over():
     well(find(at.multiselect, "Contestants").set_value(["adam", "nadam"]).run())
     assert captions() == ["In what they differ", "In what those of the next race differ"]
     assert rates(at) == {"Adam": "tries 0.0001, 0.001, 0.01", "NAdam": "tries 0.0002, 0.002, 0.02"}
+
+
+def test_what_all_of_the_next_race_have_that_those_of_the_last_one_had_not_is_told():
+    at = race(opened("compare"))
+    assert "instead of" not in seen(at)
+    choose(at, "Recipe", "linear-regression")
+    (found,) = [found.value.replace("\\", "") for found in at.caption if "instead of" in found.value]
+    assert found.startswith("In all of the next race: Data: Line instead of Two moons · Architecture: Linear instead")
+    assert "Epochs: 1000 instead of 2" in found
+    assert "learning rate" not in found
 
 
 def test_contestants_with_settings_of_their_own_need_no_syntax():

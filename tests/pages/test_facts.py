@@ -4,10 +4,11 @@ import pytest
 
 from dlcore.catalogue.architectures import MLP
 from dlcore.catalogue.augmentation import Augmentation
+from dlcore.catalogue.datasets import Moons
 from dlcore.catalogue.stopping import Stopping
-from dlcore.recipe import Recipe, value_at
+from dlcore.recipe import Recipe, change, value_at
 from dlcore.recipes import RECIPES
-from pages.parts.facts import difference, facts, settings_of, size, table
+from pages.parts.facts import difference, facts, news, settings_of, size, table
 
 
 def paths(values: dict, prefix: str = "") -> set[str]:
@@ -85,3 +86,15 @@ def test_a_table_shows_texts_from_outside_as_they_are():
 )
 def test_sizes_have_sensible_units(count, words):
     assert size(count) == words
+
+
+def test_news_are_what_all_have_now_and_not_all_had_before():
+    moons = Recipe(data=Moons())
+    assert news([moons, change(moons, {"seed": 1})], [moons, change(moons, {"seed": 2})]) == []
+    now = [change(moons, {"epochs": 7, "seed": seed}) for seed in (1, 2)]
+    before = [change(moons, {"epochs": 5, "optimizer.kind": kind}) for kind in ("adam", "sgd")]
+    assert news(now, before) == [
+        "Optimizer: Adam instead of Adam or SGD",
+        "Optimizer: learning rate: 0.001 instead of 0.001 or 0.01",
+        "Epochs: 7 instead of 5",
+    ]

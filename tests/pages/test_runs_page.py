@@ -1,5 +1,6 @@
 """The Runs page as Streamlit runs it: what is listed and found, what can be done with a run, and what is refused."""
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.runs.records import Branch, Stored
 from dlcore.runs.store import Store
-from pages.parts import panels, session
+from pages.parts import panels, runs_table, session
 from pages.parts.run_detail import csv
 from tests.pages.test_pages import enabled, find, go, opened, press, seen, told, well
 from tests.running import ENDLESS, LONG, MOONS, changed, finish
@@ -150,6 +151,12 @@ def test_the_line_above_tells_how_many_there_are_and_how_much_room_they_take(els
     at = shown()
     room = sum(row["size"] for row in elsewhere.store.rows())
     assert f"2 runs · {room / 1000:.1f} kB on disk" in seen(at)
+
+
+def test_when_a_run_was_begun_is_in_view_on_a_screen_of_1280():
+    before = itertools.takewhile(lambda name: name != "tags", runs_table.COLUMNS)
+    boxes, room = 33, 1130  # pixels
+    assert boxes + sum(runs_table.COLUMNS[name]["width"] for name in before) <= room
 
 
 def test_an_epoch_column_sorts_by_number(root):
@@ -446,6 +453,22 @@ def test_an_interrupted_run_goes_on_and_train_shows_it(root):
     assert job.status == "finished"
 
 
+def test_a_run_that_lacks_nothing_but_its_end_says_so_and_resume_ends_it(root):
+    number = trained(session.conductor()).number
+    session.conductor().close()
+    store = session.store()
+    store._do(lambda db: db.execute("UPDATE runs SET status = 'training'"), write=True)  # as a kill leaves it
+    store.close()
+    st.cache_resource.clear()
+    assert any("was interrupted after its last epoch" in link.proto.label for link in opened().get("page_link"))
+    at = shown(number)
+    assert "all its epochs are done: Resume ends it" in seen(at)
+    press(at, "Resume")
+    (job,) = session.jobs()
+    finish(job)
+    assert (job.status, len(job.history.epochs)) == ("finished", MOONS.epochs)
+
+
 def test_a_contestant_that_goes_on_alone_is_on_train_and_in_its_race(root):
     elsewhere = Conductor(threads=1, store=Store(root))
     racing = elsewhere.race([("a", MOONS), ("b", MOONS)], paused=True)
@@ -646,6 +669,10 @@ def test_a_store_that_can_only_be_read_shows_its_runs(root, elsewhere, monkeypat
     entered(root, "old")
     monkeypatch.setattr(session.store(), "writable", False)
     session.conductor.clear()
+    monkeypatch.setattr(session.store(), "_problem", "Runs cannot be kept.")
+    at = opened()
+    assert "Runs cannot be kept." in told(at)
+    assert "Dismiss" not in [button.label for button in at.button]
     at = shown()
     assert "old" in title(at)
     assert not enabled(at) & {"Resume", "Branch", "Delete"}
@@ -690,6 +717,23 @@ def test_a_folder_that_the_list_does_not_know_is_offered_and_entered(root):
     assert "Import run 1" not in [button.label for button in at.button]
     assert enabled(at) & {"Resume", "Branch", "Delete"} == {"Resume", "Branch", "Delete"}
     assert "held no list of runs" in told(opened())
+
+
+def test_what_happened_to_the_store_is_told_without_marks_of_code_until_it_is_dismissed(root):
+    trained(session.conductor())
+    session.conductor().close()
+    session.store().close()
+    for file in root.glob("dlcore.db*"):
+        file.unlink()
+    st.cache_resource.clear()
+    at = opened()
+    assert "The Runs page offers to enter them again" in told(at)
+    assert "`" not in told(at)
+    press(at, "Dismiss")
+    assert not told(at)
+    assert "Dismiss" not in [button.label for button in at.button]
+    assert not told(opened())
+    assert "Import run 1" in [button.label for button in shown().button]
 
 
 def test_where_every_folder_is_known_nothing_is_offered(root):

@@ -1161,11 +1161,39 @@ def test_a_list_that_was_cut_to_nothing_is_told_at_the_next_start(runs, held):
     cut_to_nothing(runs)
     with contextlib.closing(Store(runs.root)) as found:
         assert found.rows() == []
-        told = f"{runs.root / 'dlcore.db'} held no list of runs, though there are folders of runs beside it (1, 2)"
-        assert told in found.problem
+        assert f"{runs.root / 'dlcore.db'} held no list of runs" in found.problem
+        assert "folders of runs that are not in it (1, 2)" in found.problem
         assert found.create(record()) == 3
     with contextlib.closing(Store(runs.root)) as again:
         assert again.problem == ""
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["the folder of another stays", "the only folder is its own"])
+def test_an_import_is_told_of_while_there_are_folders_that_no_row_knows(runs, held, finished):
+    if finished:
+        runs.save(runs.open(1), [checkpoint(1)])
+    remove_database(runs)
+    assert runs.rows() == []
+    runs.save(held)
+    assert "what is under way here (run 2) is entered again." in runs.problem
+    assert ("not in it (1). The Runs page offers" in runs.problem) == finished
+    shutil.rmtree(runs.root / "1", ignore_errors=True)  # as by the rest of a removal that is on its way
+    assert runs.problem.endswith("what is under way here (run 2) is entered again.")
+
+
+def test_what_happened_is_told_until_it_is_dismissed(runs, held):
+    remove_folder(runs)
+    runs.save(held)
+    first = runs.problem
+    restore_database(runs, backed_up(runs, held, 1))
+    runs.save(held)
+    second = runs.problem
+    assert "was removed" in first
+    assert "was replaced" in second
+    runs.dismiss(first)  # late: it had been followed by another
+    assert runs.problem == second
+    runs.dismiss(second)
+    assert runs.problem == ""
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["nothing of it is left", "some of it is left"])
@@ -1521,6 +1549,18 @@ def test_a_folder_alone_is_entered_again(foundling):
     with pytest.raises(StoreError, match=r"Run 2 cannot be imported: .* has no such folder"):
         runs.take_in(2)
     assert runs.create(record()) == 3
+
+
+@pytest.mark.parametrize(("epochs", "status"), [(5, "finished"), (6, "interrupted")])
+def test_a_run_that_had_done_all_its_epochs_is_finished_when_its_folder_is_entered(foundling, epochs, status):
+    runs, _ = foundling
+    runs.checkpoints(2)[0].file.unlink()  # of a step into the epoch after
+    about = json.loads((runs.root / "2" / "run.json").read_text())
+    changes = [change for change in about["changes"] if change[1] != "epochs"]
+    about |= {"changes": changes, "recipe": about["recipe"] | {"epochs": epochs}}
+    (runs.root / "2" / "run.json").write_text(json.dumps(about))
+    assert runs.take_in(2) == []
+    assert runs.open(2).status == status
 
 
 DESCRIBED = {"name": "renamed 😀", "note": "My own words.", "tags": ("a", "b")}

@@ -1,5 +1,6 @@
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from dlcore.runs.store import StoreError
 from dlcore.settings import SettingsError, choices
 from dlcore.studies.races import (
     MOST,
+    Try,
     contestants,
     label,
     names_rate,
@@ -28,7 +30,7 @@ from dlcore.studies.races import (
     verdict,
     with_rate,
 )
-from tests.running import MOONS, changed, finish, opened
+from tests.running import CRAWL, MOONS, changed, finish, opened
 from tests.waiting import wait_until
 
 BASE = Recipe(data=Moons())
@@ -201,17 +203,18 @@ def test_the_chance_is_that_of_mcnemars_exact_test(ahead, behind):
     words, chance = verdict(jobs), mcnemar(ahead, behind)
     assert f"Of {SAMPLES} samples one alone got {ahead} right, two alone {behind}" in words
     if chance > 0.05:
-        assert f"two equally good networks {chance:.0%} of the time, so call it a tie" in words
+        assert f"two equally good networks {chance:.0%} of the time" in words
+        assert "cannot be told apart" in words
     else:
         assert f"({chance:.1%})" in words
-        assert "tie" not in words
+        assert "cannot be told apart" not in words
 
 
 def test_the_test_speaks_of_two_networks_and_their_samples_and_of_nothing_more():
     for right in (first(180), first(101)):
         words = verdict([finished("one", [0.9], right=right), finished("two", [0.5], right=first(100))])
         assert "between two equally good networks" in words
-        assert "This is about these two networks on these samples" in words
+        assert re.search("This is about these (two )?networks on these samples", words)
         assert "only repeated seeds can tell" in words
         assert "of races" not in words
 
@@ -242,10 +245,32 @@ def test_a_rate_that_was_changed_on_the_way_is_told_with_what_it_was_before():
     assert label(run) == "Adam · rate 0.001, then 0.25"
 
 
-def test_the_very_same_samples_right_is_a_tie():
+def test_who_cannot_be_told_apart_is_not_crowned():
+    one, two = first(108), first(96) | first(6, start=150)
+    words = verdict([finished("one", [0.54], right=one), finished("two", [0.51], right=two)])
+    assert words.startswith(
+        "one and two cannot be told apart on these samples: 54.0% and 51.0% of the validation samples right after "
+        "1 epoch. The order in the table is by accuracy, then loss. Of 200 samples one alone got 12 right, "
+        "two alone 6; chance gives such a gap between two equally good networks 24% of the time."
+    )
+    assert "only repeated seeds can tell" in words
+    assert not re.search("came first|came second|tie", words)
+
+
+def test_all_are_named_who_cannot_be_told_apart_from_the_best():
+    near = [finished(name, [0.5], [loss], right=first(100, start=at)) for name, loss, at in
+            (("c", 3, 20), ("b", 2, 10), ("a", 1, 0))]  # fmt: skip
+    words = verdict([*near, finished("far", [0.1])])
+    assert words.startswith("a, b and c cannot be told apart on these samples: 50.0%, 50.0% and 50.0% of")
+    assert "Of 200 samples a alone got 10 right, b alone 10; chance" in words
+    assert "Of 200 samples a alone got 20 right, c alone 20; chance" in words
+    assert "far alone" not in words
+
+
+def test_the_very_same_samples_right_cannot_be_told_apart():
     words = verdict([finished("one", [0.5], [0.2]), finished("two", [0.5], [0.3])])
-    assert "one came first" in words
-    assert "the very same samples right: a tie" in words
+    assert words.startswith("one and two cannot be told apart")
+    assert "one and two got the very same samples right." in words
 
 
 def test_regression_is_told_by_its_loss():
@@ -337,6 +362,24 @@ def test_a_try_takes_a_fifth_of_the_epochs(epochs, few):
     assert tries_epochs(change(BASE, {"epochs": epochs})) == few
 
 
+@pytest.mark.parametrize(
+    ("lr", "won", "told"),
+    [
+        (0.01, 2, "; it is the highest tried, so a higher one may be better still."),
+        (0.01, 1, ")."),
+        (0.01, 0, "; it is the lowest tried, so a lower one may be better still."),
+        (10.0, 1, ")."),  # the highest that is allowed
+    ],
+)
+def test_a_best_rate_at_an_end_of_those_tried_is_told_unless_no_other_is_allowed(conductor, lr, won, told):
+    recipe = change(MOONS, {"optimizer.lr": lr})
+    start(conductor, [("Adam", recipe), ("other", MOONS)], ["Adam"], pace=CRAWL)
+    look, tried = tuning(conductor), tries_rates(recipe)
+    look.tries["Adam"] = [Try(rate, place, "50.0% right", place == won) for place, rate in enumerate(tried)]
+    assert look.told("Adam").endswith(told)
+    assert look.told("Adam").count("tried") == (2 if ";" in told else 1)
+
+
 TWO = [("Adam", changed(MOONS, epochs=10)), ("SGD", changed(MOONS, epochs=10, optimizer=SGD()))]
 
 
@@ -359,6 +402,32 @@ def test_each_races_at_the_best_of_three_rates(conductor):
         assert job.recipe == change(own, {"optimizer.lr": best.recipe.optimizer.lr})
         assert [one.won for one in look.tries[job.name]] == [one is best for one in three]
         assert [one.run for one in look.tries[job.name]] == [one.number for one in three]
+
+
+def test_whose_rates_are_tried_and_with_which_jobs_is_of_one_moment(conductor, monkeypatch):
+    race, seen = conductor.race, []
+
+    def watched(*arguments, **how):
+        stage = tuning(conductor).stage if tuning(conductor) else None
+        begun = race(*arguments, **how)
+        seen.append(stage and (stage.place, stage.name, [job.name for job in stage.jobs]))
+        return begun
+
+    monkeypatch.setattr(conductor, "race", watched)
+    start(conductor, TWO, ["Adam", "SGD"])
+    wait_until(lambda: not tuning(conductor).going)
+    assert seen == [
+        None,
+        (1, "Adam", ["Adam, rate 0.0001", "Adam, rate 0.001", "Adam, rate 0.01"]),
+        (2, "SGD", ["SGD, rate 0.001", "SGD, rate 0.01", "SGD, rate 0.1"]),
+    ]
+
+
+def test_tries_and_race_have_their_shares_of_the_work_by_their_epochs(conductor):
+    field = [*TWO, ("Long", changed(MOONS, epochs=8))]
+    start(conductor, field, ["Adam", "SGD"])  # of 10 epochs: three tries of 2 each
+    wait_until(lambda: not tuning(conductor).going)
+    assert list(tuning(conductor).spans.values()) == [(0, 6 / 40), (6 / 40, 12 / 40), (12 / 40, 1)]
 
 
 def test_a_try_is_the_beginning_of_the_run_with_its_rate(conductor):
@@ -421,7 +490,7 @@ def test_a_race_that_has_begun_is_held_by_nobody_who_tried_rates_for_it(conducto
     start(conductor, TWO, ["SGD"])
     wait_until(lambda: not tuning(conductor).going)
     assert tuning(conductor).race
-    assert tuning(conductor).jobs == []
+    assert tuning(conductor).stage is None
 
 
 def test_the_pace_that_a_person_sets_on_the_way_is_kept(conductor):
@@ -454,7 +523,7 @@ def test_closing_while_rates_are_tried_starts_no_race(tmp_path):
         look = tuning(conductor)
     wait_until(lambda: not look.going)
     assert [job.status for job in tries] == ["interrupted"] * 3
-    assert (look.jobs, look.race) == (tries, None)
+    assert (look.stage.jobs, look.race) == (tries, None)
 
 
 def test_a_store_that_fails_on_the_way_is_told(tmp_path, monkeypatch):
