@@ -23,7 +23,7 @@ from dlcore.runs.records import Stored
 from dlcore.runs.store import Store
 from pages.parts import answers, asking, session
 from pages.parts.charts import called
-from tests.pages.test_pages import busy, go, opened, press, seen, well
+from tests.pages.test_pages import busy, go, listen, opened, press, seen, well
 from tests.waiting import wait_until
 
 LONG = 120  # seconds
@@ -357,11 +357,12 @@ def test_a_busy_network_keeps_its_last_answer_with_a_sentence_and_no_page_waitin
     at.session_state["kept/strokes"] = [{"points": [[0.5, 0.2], [0.5, 0.8]], "width": 0.08}]
     go(at, "reference")
     with busy(first):
+        asked = listen(monkeypatch)
         go(at, "draw")
         for _ in range(3):
             assert seen(well(at.run())).count(asking.BUSY) == 2
             assert shares(at) == before
-        assert len(session.conductor()._inbox) == 2
+        assert asked == [first, second]
     monkeypatch.setattr(asking, "PATIENCE", LONG)
     well(at.run())
     assert asking.BUSY not in seen(at)
