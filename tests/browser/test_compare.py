@@ -188,6 +188,15 @@ def test_a_contestants_settings_stay_unfolded_while_they_are_changed(page: Page,
     expect(differences(page, "Learning rate").locator("td").nth(1)).to_have_text("0.01")
 
 
+def test_what_they_share_outlives_a_refresh(page: Page, server: str):
+    set_up(page, server, "two-moons", epochs=5)
+    page.wait_for_url(re.compile(r"/compare\?.*epochs=5"))
+    page.reload()
+    expect(page.get_by_role("combobox", name="Recipe", exact=True)).to_have_value("two-moons")
+    page.get_by_text("What they share").click()
+    expect(page.get_by_role("spinbutton", name="Epochs", exact=True)).to_have_value("5")
+
+
 def test_another_tab_sees_the_race(page: Page, server: str):
     set_up(page, server, "two-moons", epochs=1000, pace="10 steps/s")
     start(page, "race-loss")
