@@ -237,7 +237,8 @@ def page() -> None:
     except SettingsError as error:
         problems += error.problems
     problems += lineup.problems
-    panels.problem_list(problems)
+    with part(bool(problems)):
+        panels.problem_list(problems)
     st.fragment(live)([] if problems else field, lineup.tried, beside)
 
 
