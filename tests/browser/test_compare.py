@@ -13,6 +13,7 @@ from tests.browser.helpers import (
     drawn,
     has_points,
     open_compare,
+    pick,
     points,
     press,
     reaches,
@@ -64,9 +65,7 @@ def leave_out(page: Page, contestant: str) -> None:
 
 
 def write_contestants(page: Page, lines: str) -> None:
-    topic = page.get_by_role("combobox", name="What differs", exact=True)
-    topic.fill("Anything")  # which is too far down the list to be seen
-    page.get_by_role("option", name="Anything", exact=True).click()
+    pick(page, page.get_by_role("combobox", name="What differs", exact=True), "Anything", search=True)
     settled(page)
     field = page.get_by_role("textbox", name="Contestants", exact=True)
     field.fill(lines)
