@@ -75,7 +75,7 @@ def choose(page: Page, label: str, option: str) -> None:
 
 
 def pick(page: Page, box: Locator, option: str, search: bool = False) -> None:
-    """Choose from a list; `search` for what is too far down to be seen. A page that is drawn anew just then closes it."""
+    """Choose from a list, which a page that is drawn anew just then closes; `search` for what is far down in it."""
     for patience in (LONG / 20, LONG / 20, LONG):
         settled(page)
         if search:
