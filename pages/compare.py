@@ -18,7 +18,7 @@ from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.facts import difference, news, table
 from pages.parts.frame import ensure_frame, part
 from pages.parts.live_chart import live_chart
-from pages.parts.session import conductor, draft, latest_race
+from pages.parts.session import conductor, draft, follow_address, latest_race, show_address
 
 RATE = "Optimizer: learning rate"  # which has a row of its own
 TICK = 0.4  # seconds between two looks while learning rates are tried
@@ -212,6 +212,7 @@ def choose_beside(racing: list[Record]) -> list[int]:
 
 def page() -> None:
     chosen = draft("compare")
+    follow_address(chosen)
     jobs = latest_race()
     with st.sidebar:
         choose_named(chosen)
@@ -221,6 +222,9 @@ def page() -> None:
             beside = choose_beside(jobs)
         with st.expander("What they share"):
             edit_recipe(chosen)
+    show_address(chosen)
+    with part(bool(chosen.refused)):
+        panels.problem_list(chosen.refused, "This link asks for what cannot be had:")
     base, field, problems = None, [], []
     try:
         base = read(json.dumps(chosen.values))
@@ -233,7 +237,8 @@ def page() -> None:
     except SettingsError as error:
         problems += error.problems
     problems += lineup.problems
-    panels.problem_list(problems)
+    with part(bool(problems)):
+        panels.problem_list(problems)
     st.fragment(live)([] if problems else field, lineup.tried, beside)
 
 

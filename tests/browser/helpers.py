@@ -1,10 +1,12 @@
 """What a person does at the dashboard, in a line each. Everything waits for a condition."""
 
+import contextlib
 import math
 import re
 from collections.abc import Sequence
 
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from dlcore.recipes import RECIPES
 
@@ -66,11 +68,23 @@ def start(page: Page, chart: str) -> None:
 
 def choose(page: Page, label: str, option: str) -> None:
     box = page.get_by_role("combobox", name=label, exact=True)
-    box.click()
-    page.get_by_role("option", name=option, exact=True).click()
+    pick(page, box, option)
     expect(box.last).to_have_value(option)
     expect(box).to_have_count(1)  # the controls of the choice before are gone
     settled(page)
+
+
+def pick(page: Page, box: Locator, option: str, search: bool = False) -> None:
+    """Choose from a list, which a page that is drawn anew just then closes; `search` for what is far down in it."""
+    for patience in (LONG / 20, LONG / 20, LONG):
+        settled(page)
+        if search:
+            box.fill(option)
+        else:
+            box.click()
+        with contextlib.suppress(PlaywrightTimeout):
+            return page.get_by_role("option", name=option, exact=True).click(timeout=patience)
+    raise AssertionError(f"{option} could not be chosen")
 
 
 def set_number(page: Page, label: str, value: int) -> None:

@@ -13,6 +13,7 @@ from tests.browser.helpers import (
     drawn,
     has_points,
     open_compare,
+    pick,
     points,
     press,
     reaches,
@@ -64,9 +65,7 @@ def leave_out(page: Page, contestant: str) -> None:
 
 
 def write_contestants(page: Page, lines: str) -> None:
-    topic = page.get_by_role("combobox", name="What differs", exact=True)
-    topic.fill("Anything")  # which is too far down the list to be seen
-    page.get_by_role("option", name="Anything", exact=True).click()
+    pick(page, page.get_by_role("combobox", name="What differs", exact=True), "Anything", search=True)
     settled(page)
     field = page.get_by_role("textbox", name="Contestants", exact=True)
     field.fill(lines)
@@ -186,6 +185,15 @@ def test_a_contestants_settings_stay_unfolded_while_they_are_changed(page: Page,
     side.get_by_role("button", name="Reset", exact=True).last.click()
     expect(differences(page, "Optimizer: momentum").locator("td").nth(1)).to_have_text("0.9")
     expect(differences(page, "Learning rate").locator("td").nth(1)).to_have_text("0.01")
+
+
+def test_what_they_share_outlives_a_refresh(page: Page, server: str):
+    set_up(page, server, "two-moons", epochs=5)
+    page.wait_for_url(re.compile(r"/compare\?.*epochs=5"))
+    page.reload()
+    expect(page.get_by_role("combobox", name="Recipe", exact=True)).to_have_value("two-moons")
+    page.get_by_text("What they share").click()
+    expect(page.get_by_role("spinbutton", name="Epochs", exact=True)).to_have_value("5")
 
 
 def test_another_tab_sees_the_race(page: Page, server: str):

@@ -94,9 +94,13 @@ def cell(page: Page, name: str, column: int) -> str:
 
 
 def click(page: Page, name: str, x: int) -> None:
-    """Click in a row, at a distance from the table's left edge."""
+    """Click in a row, at a distance from the table's left edge. What tells its place comes later than the canvas, by a
+    fifth of a second or more: it must have as many rows as the line above says.
+    """
     expect(row(page, name)).to_have_count(1)
     table = page.locator(".st-key-runs-table").get_by_test_id("stDataFrame")
+    shown = page.locator(".st-key-runs-table").get_by_text("on disk").inner_text().split()[0]
+    expect(table.locator("[role=grid]")).to_have_attribute("aria-rowcount", str(int(shown) + 1))
     table.scroll_into_view_if_needed()
     box, number = table.bounding_box(), int(row(page, name).get_attribute("aria-rowindex")) - 2
     page.mouse.click(box["x"] + x, box["y"] + FIRST + ROWS * (number + 0.5))

@@ -368,6 +368,30 @@ def test_a_rate_that_a_contestant_is_given_is_not_tried(charts):
     assert session.jobs()[-1].first_recipe.optimizer.lr == 0.05
 
 
+# --- The address
+
+
+def test_what_contestants_share_outlives_a_refresh():
+    at = small(opened("compare"), epochs=7)
+    assert (at.query_params["data"], at.query_params["epochs"]) == ("moons", "7")
+    again = opened_at(dict(at.query_params))
+    assert find(again.selectbox, "Recipe").value == "two-moons"
+    assert find(again.number_input, "Epochs").value == 7
+    assert again.query_params == at.query_params
+
+
+def test_what_a_link_to_a_race_asks_for_and_cannot_have_is_told():
+    at = opened_at({"data": "moons", "epochs": "0"})
+    assert "This link asks for what cannot be had" in told(at)
+    assert "Start" in enabled(at)
+
+
+def opened_at(address: dict[str, str]) -> AppTest:
+    at = opened()
+    at.query_params = address
+    return well(at.switch_page("pages/compare.py").run())
+
+
 # --- What sets contestants apart
 
 
