@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,10 +21,6 @@ from dlcore.recipe import Recipe, steer
 from dlcore.runs.checkpoints import Checkpoint
 from dlcore.runs.records import PACE, Branch, Failure, Record, Status, checked_pace
 from dlcore.settings import Problem, SettingsError
-
-if TYPE_CHECKING:
-    from dlcore.engine.conductor import Conductor
-    from dlcore.engine.driver import Driver
 
 Outcome = Literal["finished", "stopped", "failed", "interrupted"]
 
@@ -111,6 +107,19 @@ def _of_state(name: str) -> property:
     return property(lambda job: getattr(job.state, name))
 
 
+class Conducts(Protocol):
+    """What a job needs of whoever has it trained."""
+
+    def hear(self, job: "Job") -> None:
+        """Something came into the job's inbox."""
+
+    def queued(self, job: "Job") -> bool:
+        """Whether it waits for its turn to begin."""
+
+    def ask(self, job: "Job", function: Callable[[Run], Any], gradients: bool) -> Future:
+        """As by `Job.ask`."""
+
+
 class Job(Record):
     """A recipe on its way. May be used from any thread."""
 
@@ -122,7 +131,7 @@ class Job(Record):
 
     def __init__(
         self,
-        conductor: "Conductor",
+        conductor: Conducts,
         number: int,
         name: str,
         first_recipe: Recipe,
@@ -142,7 +151,7 @@ class Job(Record):
         self.state = state  # replaced by the thread that trains
         self.inbox: deque[Command] = deque()  # emptied by it
         self.over, self.saved = threading.Event(), threading.Event()
-        self.driver: Driver  # for the thread that trains
+        self.driver: Any = None  # for the thread that trains
         self._conductor = conductor
         self._steering = threading.Lock()  # for those who steer: one after another
 
