@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
-from dlcore.engine.training import Run, predict, score
+from dlcore.engine.predicting import predict
+from dlcore.engine.training import Run, score
 from dlcore.history import Epoch
 from dlcore.recipe import Recipe, change, parse_change, read
 from dlcore.recipes import RECIPES
@@ -354,7 +355,7 @@ def _recipe(source: str, changes: list[str]) -> Recipe:
 
 def _inputs(recipe: Recipe, values: list[str]) -> torch.Tensor:
     """The inputs (N, *shape) that `--predict` names."""
-    needed = math.prod(recipe.data.shape)
+    needed = math.prod(recipe.shape)
     rows, problems = [], []
     for text in values:
         try:
@@ -367,7 +368,7 @@ def _inputs(recipe: Recipe, values: list[str]) -> torch.Tensor:
         rows.append(row)
     if problems:
         raise SettingsError(problems)
-    return torch.tensor(rows).reshape(-1, *recipe.data.shape)
+    return torch.tensor(rows).reshape(-1, *recipe.shape)
 
 
 def print_json(job: Job) -> None:
@@ -429,7 +430,7 @@ def predictions(run: Run, inputs: torch.Tensor) -> list:
     if not len(inputs):
         return []
     found = predict(run, inputs)
-    classes = len(run.recipe.data.classes)
+    classes = len(run.recipe.task.classes)
     return found.tolist() if classes > 2 else found[:, -1].tolist()
 
 
