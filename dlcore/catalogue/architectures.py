@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -56,6 +56,16 @@ class Architecture(Settings):
 
     def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         raise NotImplementedError
+
+    def groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """A network's parameters by the rate at which they learn, as optimizers take them: `params`, and `rate`, times
+        the learning rate. The first group's is 1, so that its learning rate is the one that is told.
+        """
+        return [{"params": list(model.parameters()), "rate": 1.0}]
+
+    def ready(self, model: nn.Module) -> list[nn.Module]:
+        """Parts of a network that `build` gave weights which were learned before: they are not drawn anew."""
+        return []
 
 
 class Linear(Architecture):

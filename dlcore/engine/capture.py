@@ -37,14 +37,17 @@ def restore(run: Run, checkpoint: Checkpoint) -> tuple[RandomState, Place]:
     """
     load_weights(run.model, checkpoint.model, run.recipe)
     if checkpoint.optimizer_kind == run.recipe.optimizer.kind:
+        rates = [group["rate"] for group in run.optimizer.param_groups]
         try:
             run.optimizer.load_state_dict(_copy(checkpoint.optimizer))  # which would train on what it is given
         except (ValueError, KeyError) as error:
             raise CheckpointError(f"its optimizer's memory does not fit this run ({error})") from error
         _lay_out(run.optimizer)
         run.recipe.optimizer.steer(run.optimizer)
-        for group in run.optimizer.param_groups:  # what an epoch's end tells, should no step come before it
-            group["lr"] = checkpoint.optimizer["param_groups"][0]["lr"]
+        kept = checkpoint.optimizer["param_groups"]
+        for group, rate, before in zip(run.optimizer.param_groups, rates, kept, strict=True):
+            # What an epoch's end tells, should no step come before it.
+            group.update(rate=rate, lr=before["lr"])
     states = checkpoint.random if checkpoint.seed == run.recipe.seed else None
     return RandomState(run.recipe.device, states), Place(checkpoint.epochs, checkpoint.place)
 
@@ -74,7 +77,9 @@ def network(recipe: Recipe, checkpoint: Checkpoint) -> Run:
     to_device(model, "cpu")
     none = Split(torch.empty(0), torch.empty(0))
     data = Dataset(none, none, none, mean=checkpoint.mean, std=checkpoint.std)
-    return Run(recipe.model_copy(update={"device": "cpu"}), data, model, recipe.optimizer.build(model.parameters()))
+    return Run(
+        recipe.model_copy(update={"device": "cpu"}), data, model, recipe.optimizer.build(recipe.model.groups(model))
+    )
 
 
 def _spreads(value: Tensor, shape: tuple[int, ...]) -> bool:

@@ -4,23 +4,27 @@ It reads one immutable state, which that thread alone replaces, and the run's hi
 what it is asked to do goes into an inbox. So nothing here waits for training, and no field has two writers.
 """
 
+from __future__ import annotations
+
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from dlcore.engine.clocks import Stopwatch
-from dlcore.engine.training import Run
 from dlcore.history import History
 from dlcore.recipe import Recipe, steer
 from dlcore.runs.checkpoints import Checkpoint
 from dlcore.runs.records import PACE, Branch, Failure, Record, Status, checked_pace
 from dlcore.settings import Problem, SettingsError
+
+if TYPE_CHECKING:  # it needs PyTorch, and a page that shows runs does not
+    from dlcore.engine.training import Run
 
 Outcome = Literal["finished", "stopped", "failed", "interrupted"]
 
@@ -40,7 +44,7 @@ class Wishes(NamedTuple):
     stopping: bool = False
     changes: Mapping[str, Any] = {}
 
-    def after(self, command: Command) -> "Wishes":
+    def after(self, command: Command) -> Wishes:
         match command.kind:
             case "pause":
                 return self._replace(paused=True)
@@ -110,13 +114,13 @@ def _of_state(name: str) -> property:
 class Conducts(Protocol):
     """What a job needs of whoever has it trained."""
 
-    def hear(self, job: "Job") -> None:
+    def hear(self, job: Job) -> None:
         """Something came into the job's inbox."""
 
-    def queued(self, job: "Job") -> bool:
+    def queued(self, job: Job) -> bool:
         """Whether it waits for its turn to begin."""
 
-    def ask(self, job: "Job", function: Callable[[Run], Any], gradients: bool) -> Future:
+    def ask(self, job: Job, function: Callable[[Run], Any], gradients: bool) -> Future:
         """As by `Job.ask`."""
 
 

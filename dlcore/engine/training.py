@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,21 +75,23 @@ class Run:
 def build(recipe: Recipe, data: Dataset) -> Run:
     """A run at its start: weights drawn from the seed, default generators seeded. `data` is on the recipe's device."""
     model = recipe.model.build(recipe.shape, recipe.outputs)
-    initialise(model, recipe.seed)
+    initialise(model, recipe.seed, recipe.model.ready(model))
     to_device(model, recipe.device)
     torch.manual_seed(derive(recipe.seed, "training"))
-    return Run(recipe, data, model, recipe.optimizer.build(model.parameters()))
+    return Run(recipe, data, model, recipe.optimizer.build(recipe.model.groups(model)))
 
 
-def initialise(model: nn.Module, seed: int) -> None:
-    """Draw the first weights so that networks with layers of the same shape start from the same numbers.
+def initialise(model: nn.Module, seed: int, ready: Iterable[nn.Module] = ()) -> None:
+    """Draw the first weights so that networks with layers of the same shape start from the same numbers; what is
+    `ready` has its weights already.
 
     Every layer draws from a stream of its own, named by its shape and by how many such layers came before, whatever
     other layers the network has.
     """
     seen: dict[str, int] = {}
+    left_alone = {module for part in ready for module in part.modules()}
     for module in model.modules():
-        if hasattr(module, "reset_parameters"):
+        if hasattr(module, "reset_parameters") and module not in left_alone:
             shape = str([tuple(parameter.shape) for parameter in module.parameters(recurse=False)])
             seen[shape] = seen.get(shape, 0) + 1
             torch.manual_seed(derive(seed, "weights", shape, seen[shape]))
@@ -126,7 +128,7 @@ def train(run: Run, start: Place = Place()) -> Iterator[Step | Evaluating | Epoc
             recipe = run.recipe
             factor = recipe.schedule.factor(step, recipe.epochs * per_epoch, per_epoch)
             for group in optimizer.param_groups:
-                group["lr"] = recipe.optimizer.lr * factor
+                group["lr"] = recipe.optimizer.lr * group["rate"] * factor
             if not model.training:  # it was evaluated, or asked something; walking through it at every step costs
                 model.train()
             for parameter in parameters:  # as optimizer.zero_grad does, which is slower

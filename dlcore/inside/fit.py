@@ -1,14 +1,18 @@
 """Fit: what a network makes of a data set that can be seen whole, one or two features, to be drawn over its points."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from dlcore.catalogue.spec import Features
-from dlcore.engine.predicting import predict
-from dlcore.engine.training import Run
+from dlcore.later import torch
 from dlcore.recipe import Recipe
+
+if TYPE_CHECKING:
+    from dlcore.engine.training import Run
 
 CURVE, GRID, POINTS = 200, 50, 400  # places along a line, along each side of a plane, and points drawn at most
 MARGIN = 0.15  # of the data's extent, shown beyond it
@@ -35,6 +39,8 @@ def visible(recipe: Recipe) -> bool:
 
 def fit(run: Run) -> Fit:
     """To be asked of a job whose recipe is `visible`."""
+    from dlcore.engine.predicting import predict  # PyTorch is here by then
+
     points = run.data.train.inputs[:POINTS].cpu()
     low, high = points.amin(0), points.amax(0)
     margin = (high - low) * MARGIN

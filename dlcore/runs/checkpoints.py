@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import zipfile
@@ -72,7 +73,7 @@ def check_weights(checkpoint: Checkpoint, recipe: Recipe) -> None:
     if form(checkpoint.model) != form(model.state_dict()):
         raise CheckpointError(OTHER_NETWORK.format(recipe.model.kind))
     same = checkpoint.optimizer_kind == recipe.optimizer.kind
-    if same and not _is_memory_of(checkpoint.optimizer, list(model.parameters())):
+    if same and not _is_memory_of(checkpoint.optimizer, recipe.model.groups(model)):
         raise CheckpointError("its optimizer's memory does not fit this run")
 
 
@@ -87,12 +88,17 @@ def form(weights: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.
     return {name: (value.shape, value.dtype) for name, value in weights.items()}
 
 
-def _is_memory_of(memory: dict[str, Any], parameters: list[torch.nn.Parameter]) -> bool:
-    """Whether an optimizer that goes on from this finds numbers of the right shape for every parameter."""
-    places = range(len(parameters))
-    if [group["params"] for group in memory["param_groups"]] != [list(places)] or not memory["state"].keys() <= {
-        *places
-    }:
+def _is_memory_of(memory: dict[str, Any], groups: list[dict[str, Any]]) -> bool:
+    """Whether an optimizer of these groups that goes on from this finds numbers of the right shape for every parameter.
+
+    PyTorch numbers parameters from 0, through all groups.
+    """
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    numbers = itertools.count()
+    numbered = [[next(numbers) for _ in group["params"]] for group in groups]
+    if [group["params"] for group in memory["param_groups"]] != numbered:
+        return False
+    if not memory["state"].keys() <= set(range(len(parameters))):
         return False
     return all(
         value is None or (_is_plain(value) and value.shape == (() if name in SINGLE else parameters[place].shape))

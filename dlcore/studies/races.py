@@ -5,20 +5,24 @@ budget (see `training.initialise`, `training.batches`, `Conductor.race`). What a
 left to chance either: a rate that suits one may not suit another, so each can try three of them first (`start`).
 """
 
+from __future__ import annotations
+
 import math
 import threading
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
 from dlcore.recipe import Recipe, change, field_at
 from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
 from dlcore.settings import Problem, SettingsError, bounds
+
+if TYPE_CHECKING:  # it needs PyTorch, and a page that shows races does not
+    from dlcore.engine.conductor import Conductor
 
 Field = Sequence[tuple[str, Recipe]]  # the contestants by name
 

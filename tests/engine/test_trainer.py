@@ -1,16 +1,21 @@
 """A trainer alone: no thread, no queue, no store."""
 
 import copy
+import math
 
 import pytest
 import torch
+from torch import nn
 
+from dlcore.catalogue.architectures import MLP
 from dlcore.catalogue.datasets import load
 from dlcore.catalogue.optimizers import SGD
+from dlcore.catalogue.schedules import Cosine
 from dlcore.catalogue.stopping import Stopping
 from dlcore.engine.trainer import DivergenceError, Trainer
-from dlcore.engine.training import EpochEnd, Evaluating, Place, Step, build, train
+from dlcore.engine.training import EpochEnd, Evaluating, Place, Step, batches, build, train
 from dlcore.history import History
+from dlcore.runs.checkpoints import CheckpointError, check_weights
 from dlcore.runs.records import PACE
 from tests.running import DROPPING, MOONS, PER_EPOCH, changed, measured
 
@@ -135,3 +140,76 @@ def test_a_question_without_gradients_is_asked_in_inference_mode():
     trainer = begun()
     seen = trainer.answer(lambda run: (run.model.training, torch.is_inference_mode_enabled()))
     assert seen == (False, True)
+
+
+# Groups of parameters
+
+
+def by_parts(architecture, model):
+    """The last layer learns at the rate itself, all before it at a tenth."""
+    *before, last = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    slow = [parameter for module in before for parameter in module.parameters()]
+    return [{"params": list(last.parameters()), "rate": 1.0}, {"params": slow, "rate": 0.1}]
+
+
+PARTS = changed(DROPPING, model=MLP(widths=(8,)), optimizer=SGD(lr=0.1, momentum=0.9), schedule=Cosine())
+
+
+def test_groups_learn_at_rates_of_their_own(monkeypatch):
+    monkeypatch.setattr(MLP, "groups", by_parts)
+    trainer = begun(PARTS)
+    network = copy.deepcopy(trainer.run.model)
+    first, last = (module for module in network.modules() if isinstance(module, nn.Linear))
+    parts = [{"params": last.parameters(), "lr": 0.1}, {"params": first.parameters(), "lr": 0.01}]
+    optimizer, total = torch.optim.SGD(parts, momentum=0.9), PER_EPOCH * PARTS.epochs
+    for step, (inputs, targets) in enumerate(batches(trainer.run, 1)):
+        for group, rate in zip(optimizer.param_groups, (0.1, 0.01), strict=True):
+            group["lr"] = rate * (1 + math.cos(math.pi * step / total)) / 2
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(inputs), targets).backward()
+        optimizer.step()
+    trained(trainer, PER_EPOCH)
+    for ours, theirs in zip(trainer.run.model.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("steps", [3, 4])
+def test_groups_go_on_from_a_checkpoint_and_can_be_steered(monkeypatch, steps):
+    monkeypatch.setattr(MLP, "groups", by_parts)
+    whole, first = begun(PARTS), begun(PARTS)
+    for one in (whole, first):
+        trained(one, steps)
+        one.steer({"optimizer.lr": 0.05})
+    checkpoint = first.capture()
+    check_weights(checkpoint, PARTS)
+    second = begun(PARTS, first.history.until(checkpoint.step), checkpoint=checkpoint)
+    assert [group["rate"] for group in second.run.optimizer.param_groups] == [1.0, 0.1]
+    assert measured(trained(second).history) == measured(trained(whole).history)
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match="memory does not fit"):
+        check_weights(checkpoint, PARTS)
+
+
+def test_a_checkpoint_from_before_there_were_groups_goes_on(monkeypatch):
+    whole = trained(begun())
+    first = trained(begun(), 5)
+    checkpoint = first.capture()
+    for group in checkpoint.optimizer["param_groups"]:
+        del group["rate"]
+    second = begun(DROPPING, first.history.until(checkpoint.step), checkpoint=checkpoint)
+    assert measured(trained(second).history) == measured(whole.history)
+
+
+def test_what_has_learned_weights_is_not_drawn_anew(monkeypatch):
+    drawn, make = begun(PARTS).run.model, MLP.build
+
+    def learned(*arguments):
+        model = make(*arguments)
+        nn.init.constant_(model[0].weight, 0.5)
+        return model
+
+    monkeypatch.setattr(MLP, "build", learned)
+    monkeypatch.setattr(MLP, "ready", lambda architecture, model: [model[0]])
+    model = begun(PARTS).run.model
+    assert (model[0].weight == 0.5).all()
+    assert torch.equal(model[-1].weight, drawn[-1].weight)
