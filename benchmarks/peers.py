@@ -163,7 +163,7 @@ def keras(task: Task) -> Epoch:
         def on_epoch_end(self, epoch, logs=None):
             self.seconds = time.perf_counter() - self.start
 
-    inputs = keras.Input(task.recipe.data.shape)
+    inputs = keras.Input(task.recipe.shape)
     outputs = keras.layers.TorchModuleWrapper(task.network(), output_shape=(None, task.recipe.outputs))(inputs)
     model, settings = keras.Model(inputs, outputs), task.recipe.optimizer
     if settings.kind == "sgd":

@@ -5,6 +5,8 @@ Step losses arrive as tensors on their device and are read in batches (`settle`)
 would make the device wait. One thread writes, any number read.
 """
 
+from __future__ import annotations
+
 import copy
 import math
 import threading
@@ -12,10 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from dlcore.curve import Curve
+from dlcore.later import torch
 
 PENDING = 256  # losses that may wait to be read
 MEASURES = ("data.kind", "loss.kind")  # after these have changed, figures are measured by something else
@@ -87,7 +88,7 @@ class History:
         self.best: Epoch | None = None
         self.first_bad_step: int | None = None  # from 1; whose loss was not a finite number
         self._losses, self.steps = Curve(), 0
-        self._pending: list[Tensor] = []
+        self._pending: list[torch.Tensor] = []
         self._lock = threading.Lock()
         self.extend(losses, epochs)
 
@@ -102,7 +103,7 @@ class History:
             values = [getattr(row, name) for row in epochs]
             self.columns[name].extend([math.nan if value is None else value for value in values])
 
-    def add_step(self, loss: Tensor) -> None:
+    def add_step(self, loss: torch.Tensor) -> None:
         self._pending.append(loss)
         self.steps += 1
         if len(self._pending) >= PENDING:
@@ -129,14 +130,14 @@ class History:
         first = int(np.searchsorted(self.columns["step"].values, self.measured_since, "right"))
         return self.columns["val_loss"].lowest(first) + 1
 
-    def until(self, step: int) -> "History":
+    def until(self, step: int) -> History:
         """What was measured in the first steps alone, with every change that was ever made."""
         lost = {min(change.step, step) for change in self.changes if change.setting == LOST}
         changes = [change for change in self.changes if change.setting != LOST]
         changes = sorted([*changes, *(Change(at, LOST, None) for at in lost)], key=in_order)
         return History(self.losses[:step], [row for row in self.epochs if row.step <= step], changes)
 
-    def frozen(self) -> "History":
+    def frozen(self) -> History:
         """As it is now; what is measured later is not in it. Whoever trains it may go on meanwhile."""
         found = copy.copy(self)
         while True:  # once, but in the moment in which a best epoch is known that is not in the columns yet

@@ -5,17 +5,17 @@ That imports PyTorch's compiler, which takes seconds: it is done only where a bo
 Estimates are rather too low than too high, so that nothing is refused that would fit.
 """
 
+from __future__ import annotations
+
 import bisect
 import functools
 import math
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor, nn
-
 from dlcore.catalogue import devices
 from dlcore.catalogue.architectures import Architecture, skeleton
 from dlcore.catalogue.splits import RESIDENT
+from dlcore.later import nn, torch
 from dlcore.settings import Problem
 
 EVALUATION_BATCH = 256  # samples between two yields while evaluating: about as long as a training step of 64
@@ -101,7 +101,7 @@ def _passing(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
     own = {value.untyped_storage()._cdata for value in network.state_dict().values()}
     found: dict[int, int] = {}
 
-    def note(value: Tensor) -> Tensor:
+    def note(value: torch.Tensor) -> torch.Tensor:
         memory = value.untyped_storage()
         if memory._cdata not in own:
             found[memory._cdata] = memory.nbytes()

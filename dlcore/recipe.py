@@ -19,6 +19,7 @@ from dlcore.catalogue.losses import CrossEntropy, Loss
 from dlcore.catalogue.optimizers import Adam, Optimizer
 from dlcore.catalogue.schedules import Constant, Schedule
 from dlcore.catalogue.stopping import Stopping
+from dlcore.catalogue.tasks import Task, task_of
 from dlcore.settings import Problem, Settings, SettingsError, did_you_mean, family_of, one_of, parse, show
 
 # What may change while a run trains: nothing that its weights or its place among the batches hang on.
@@ -87,7 +88,7 @@ class Recipe(Settings):
             *self.loss.problems(self.data),
             *self.model.problems(self.data, size),
             *self.optimizer.problems(),
-            *self.augmentation.problems(self.data.shape, self.data.kind),
+            *self.augmentation.problems(self.data),
             *self.stop.problems(self.data),
         ]
 
@@ -99,12 +100,22 @@ class Recipe(Settings):
         samples = self.data.train_size or 1
         batch = samples if self.batch_size == "all" else min(samples, self.batch_size)
         kept = self.optimizer.kept
-        return memory.Plan(self.model, self.data.shape, self.outputs, kept, samples, batch, self.device)
+        return memory.Plan(self.model, self.shape, self.outputs, kept, samples, batch, self.device)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input: (features,), or (channels, height, width)."""
+        return self.data.spec().inputs.shape
+
+    @property
+    def task(self) -> Task:
+        """What the network is to tell."""
+        return task_of(self.data.spec())
 
     @property
     def outputs(self) -> int:
         """How many numbers the network gives a sample."""
-        return self.loss.outputs(self.data)
+        return self.loss.outputs(self.task)
 
     def steps_per_epoch(self, samples: int) -> int:
         return 1 if self.batch_size == "all" else math.ceil(samples / self.batch_size)

@@ -77,7 +77,7 @@ def look(field: list[tuple[str, Recipe]], stage: races.Stage | None, jobs: list[
     with left.container(key="race-loss"):
         live_chart(loss_figure(jobs, beside), key="race-loss-chart", height=height)
     with right.container(key="race-accuracy"):
-        if runs and not any(run.recipe.data.classes for run in runs):
+        if runs and not any(run.recipe.task.classes for run in runs):
             st.info("Numbers have no accuracy: these recipes predict values, so watch the loss.")
         else:
             live_chart(accuracy_figure(jobs, beside), key="race-accuracy-chart", height=height)

@@ -11,9 +11,9 @@ import numpy as np
 import streamlit as st
 
 from dlcore.catalogue.architectures import layers, size
+from dlcore.catalogue.metrics import confusion, per_class
 from dlcore.engine.conductor import branch_problems
 from dlcore.engine.job import Job, Moment
-from dlcore.engine.metrics import confusion, per_class
 from dlcore.history import History
 from dlcore.inside.fit import Fit, fit, visible
 from dlcore.recipe import Recipe, read
@@ -161,7 +161,7 @@ def look(job: Job | None, chosen: Draft) -> bool:
             )
     if run and run.failure:
         panels.failure(run)
-    numbers = run is not None and not run.recipe.data.classes
+    numbers = run is not None and not run.recipe.task.classes
     left, right = st.columns(2)
     with left.container(key="live-loss"):
         live_chart(loss_figure([run] if run else []), key="loss", height=340)
@@ -192,7 +192,7 @@ def boundary(seen: Seen, height: int) -> None:
 
 def details(run: Moment | None) -> None:
     """What there is to see of a run besides its curves; only the open tab is made."""
-    classes = run is None or bool(run.recipe.data.classes)
+    classes = run is None or bool(run.recipe.task.classes)
     views = {"Each epoch": epochs_table} | ({"Classes": class_scores} if classes else {})
     with st.container(key="run-details" if run else "no-details"):
         for tab, view in zip(st.tabs(list(views), on_change="rerun", key="details"), views.values(), strict=True):
@@ -262,7 +262,7 @@ def class_scores(run: Moment | None) -> None:
 def scored(run: Moment) -> tuple[dict, pd.DataFrame]:
     import pandas as pd
 
-    classes = run.recipe.data.classes
+    classes = run.recipe.task.classes
     figure = confusion_figure(confusion(run.targets, run.predicted, len(classes)), classes)
     return figure, percent(pd.DataFrame(per_class(run.targets, run.predicted, classes)), *SHARES)
 
@@ -278,7 +278,7 @@ def once(what: str, about: object, make: Callable[[], T]) -> T:
 
 def network(recipe: Recipe) -> None:
     """The layers, with their output shapes and parameter counts, once someone wants to see them."""
-    made_of = recipe.model, recipe.data.shape, recipe.outputs
+    made_of = recipe.model, recipe.shape, recipe.outputs
     with st.expander(f"Network: {size(*made_of):,} parameters", key="network", on_change="rerun") as network:
         if network.open:
             rows = [(one.name, " × ".join(map(str, one.output)), f"{one.parameters:,}") for one in layers(*made_of)]

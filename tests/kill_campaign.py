@@ -26,7 +26,7 @@ import torch
 
 from dlcore.cli.main import main
 from dlcore.engine.capture import network
-from dlcore.engine.training import predict
+from dlcore.engine.predicting import predict
 from dlcore.runs.store import Store
 from tests.catalogue.test_datasets import write_cifar
 from tests.running import forkserver, measured
@@ -146,7 +146,7 @@ def _look(store: Store) -> None:
             checkpoint, _ = store.latest(run)
             if checkpoint:
                 asked = network(run.recipe_at(checkpoint.step), checkpoint)
-                predict(asked, torch.zeros(4, *run.recipe.data.shape))
+                predict(asked, torch.zeros(4, *run.recipe.shape))
 
 
 def train(

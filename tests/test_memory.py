@@ -53,7 +53,7 @@ def test_a_sample_leaves_what_the_way_back_needs():
 
 @pytest.mark.parametrize(("architecture", "data"), SHAPED)
 def test_a_real_step_keeps_about_what_was_found_without_values(architecture, data):
-    network, kept = architecture.build(data.shape, 7).train(), {}
+    network, kept = architecture.build(data.spec().inputs.shape, 7).train(), {}
     own = {parameter.data_ptr() for parameter in network.parameters()}
 
     def note(value):
@@ -62,16 +62,20 @@ def test_a_real_step_keeps_about_what_was_found_without_values(architecture, dat
         return value
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
-        _ = network(torch.rand(8, *data.shape))
-    found, _ = memory._passing(skeleton(architecture, data.shape, 7), data.shape)
+        _ = network(torch.rand(8, *data.spec().inputs.shape))
+    found, _ = memory._passing(skeleton(architecture, data.spec().inputs.shape, 7), data.spec().inputs.shape)
     real, workspace = sum(kept.values()), 10**6  # what a library for recurrent cells takes whatever their size
     assert 0.5 * real - workspace < found * 8 < 2 * real + workspace
 
 
 @pytest.mark.parametrize(("architecture", "data"), SHAPED)
 def test_the_bound_by_the_sizes_of_the_layers_is_never_less(architecture, data):
-    network = skeleton(architecture, data.shape, 7)
-    for bound, found in zip(memory._at_most(network, data.shape), memory._passing(network, data.shape), strict=True):
+    network = skeleton(architecture, data.spec().inputs.shape, 7)
+    for bound, found in zip(
+        memory._at_most(network, data.spec().inputs.shape),
+        memory._passing(network, data.spec().inputs.shape),
+        strict=True,
+    ):
         assert bound >= found
 
 
@@ -219,7 +223,7 @@ def test_torchvision_that_cannot_be_loaded_is_a_problem_of_the_network_that_need
     def broken(name):
         raise RuntimeError("operator torchvision::nms does not exist")
 
-    monkeypatch.setattr("dlcore.catalogue.datasets.importlib.import_module", broken)
+    monkeypatch.setattr("dlcore.catalogue.datasets.formats.importlib.import_module", broken)
     memory._looked_at.cache_clear()
     (problem,) = Recipe(model=ResNet18(), batch_size=3).problems()
     assert problem.setting == "model.kind"

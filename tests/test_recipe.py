@@ -12,6 +12,7 @@ from dlcore.catalogue.datasets import Cifar10, Data, Line, Mnist5k, Moons
 from dlcore.catalogue.losses import CrossEntropy, Huber, Loss, MeanSquaredError
 from dlcore.catalogue.optimizers import SGD, Adam, Optimizer
 from dlcore.catalogue.schedules import Schedule, StepDecay
+from dlcore.catalogue.tasks import Regression
 from dlcore.recipe import STEERABLE, Recipe, change, field_at, read, repeat, steer, steerable, value_at
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.settings import Settings, SettingsError, accepted, bounds, choices, family_of, parse
@@ -408,7 +409,7 @@ def test_the_default_and_the_first_recipes_need_no_internet():
 def test_the_named_recipes_are_what_their_names_promise():
     assert isinstance(RECIPES["row-lstm"].recipe.model, Recurrent)
     assert RECIPES["row-lstm"].recipe.model.cell == "lstm"
-    assert RECIPES["linear-regression"].recipe.data.task == "regression"
+    assert RECIPES["linear-regression"].recipe.task == Regression(("y",))
     assert RECIPES["logistic-regression"].recipe.outputs == 1
     for name in ("linear-regression", "logistic-regression"):
         assert RECIPES[name].recipe.batch_size == "all"

@@ -9,7 +9,7 @@ from torch import nn
 
 from dlcore.catalogue.datasets import Cifar10
 from dlcore.engine.conductor import Conductor
-from dlcore.engine.training import predict
+from dlcore.engine.predicting import predict
 from dlcore.recipe import change, read
 from dlcore.recipes import DEFAULT, RECIPES
 
@@ -161,12 +161,12 @@ SOURCES = {
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_recipe_has_the_network_of_its_source(name):
     recipe, (source, count) = RECIPES[name].recipe, SOURCES[name]
-    ours, theirs = recipe.model.build(recipe.data.shape, recipe.outputs), source()
+    ours, theirs = recipe.model.build(recipe.shape, recipe.outputs), source()
     assert sum(parameter.numel() for parameter in ours.parameters()) == count
     with torch.no_grad():
         for one, other in zip(theirs.parameters(), ours.parameters(), strict=True):
             one.copy_(other)
-    inputs = torch.randn(16, *recipe.data.shape, generator=torch.Generator().manual_seed(0))
+    inputs = torch.randn(16, *recipe.shape, generator=torch.Generator().manual_seed(0))
     for training in (False, True):  # the same dropout, drawn in the same order
         found = []
         for network in (ours, theirs):

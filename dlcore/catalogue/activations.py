@@ -1,10 +1,12 @@
 """Activations: the bend between two layers. `x` in a formula is one number; all act element by element."""
 
+from __future__ import annotations
+
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from torch import nn
 
+from dlcore.later import nn
 from dlcore.settings import Settings, Slider
 
 

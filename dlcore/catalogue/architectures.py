@@ -3,17 +3,19 @@
 A network takes (N, *shape) and gives (N, outputs); `outputs` is the loss's to say.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import nn
 
 from dlcore.catalogue.activations import Activation, ReLU
 from dlcore.catalogue.datasets import Data, import_torchvision
+from dlcore.catalogue.spec import Features, Picture
+from dlcore.later import nn, torch
 from dlcore.settings import Problem, Settings, Slider, one_of
 
 Width = Annotated[int, Field(ge=1, le=10000)]
@@ -37,18 +39,19 @@ class Architecture(Settings):
     smallest: ClassVar[int] = 1  # side in pixels
 
     def problems(self, data: Data, batch_size: int) -> list[Problem]:
-        if self.pictures_only and len(data.shape) != 3:
-            text = (
-                f"model is {self.kind}, which needs pictures, but {data.kind} has {data.shape[0]} feature(s) a sample; "
-                "choose mlp or linear, or a data set of pictures such as mnist-5k."
-            )
-            return [Problem("model.kind", text)]
-        if self.pictures_only and min(data.shape[1:]) < self.smallest:
-            text = (
-                f"model is {self.kind}, which needs pictures of at least {self.smallest} pixels a side, but those of "
-                f"{data.kind} have {min(data.shape[1:])}; choose mlp."
-            )
-            return [Problem("model.kind", text)]
+        match data.spec().inputs:
+            case Features(names) if self.pictures_only:
+                text = (
+                    f"model is {self.kind}, which needs pictures, but {data.kind} has {len(names)} feature(s) a "
+                    "sample; choose mlp or linear, or a data set of pictures such as mnist-5k."
+                )
+                return [Problem("model.kind", text)]
+            case Picture(_, height, width) if self.pictures_only and min(height, width) < self.smallest:
+                text = (
+                    f"model is {self.kind}, which needs pictures of at least {self.smallest} pixels a side, but those "
+                    f"of {data.kind} have {min(height, width)}; choose mlp."
+                )
+                return [Problem("model.kind", text)]
         return []
 
     def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
@@ -138,8 +141,11 @@ class CNN(Architecture):
 
     def problems(self, data, batch_size):
         found = super().problems(data, batch_size)
-        side, count = min(data.shape[1:], default=0), len(self.channels)
-        if not found and self._side(side, count) < 1:
+        if found:
+            return found
+        picture, count = data.spec().inputs, len(self.channels)
+        side = min(picture.height, picture.width)
+        if self._side(side, count) < 1:
             most = next(fewer for fewer in reversed(range(count)) if self._side(side, fewer) >= 1)
             does = [*([] if self.padding else ["takes 2 pixels off"]), *(["halves"] if self.pooling == "each" else [])]
             text = (
@@ -203,24 +209,9 @@ class Recurrent(Architecture):
     dropout: DROPOUT = dropout(0.0)
 
     def build(self, shape, outputs):
-        return RowReader(self, shape, outputs)
+        from dlcore.catalogue.networks import RowReader
 
-
-class RowReader(nn.Module):
-    """A recurrent cell over the rows of (N, C, H, W), top to bottom, then a linear layer on its last state."""
-
-    def __init__(self, settings: Recurrent, shape: tuple[int, int, int], outputs: int):
-        super().__init__()
-        cell = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[settings.cell]
-        self.cell = cell(shape[0] * shape[2], settings.hidden, settings.layers, batch_first=True)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.output = nn.Linear(settings.hidden, outputs)
-
-    def forward(self, pictures):
-        rows = pictures.transpose(1, 2).flatten(2)  # (N, H, C * W)
-        with torch.autocast("cpu", enabled=False):  # many processors have no LSTM in bfloat16
-            states, _ = self.cell(rows)  # (N, H, hidden)
-        return self.output(self.dropout(states[:, -1]))
+        return RowReader(self.cell, shape, self.hidden, self.layers, self.dropout, outputs)
 
 
 class ResNet18(Architecture):

@@ -1,13 +1,15 @@
 """Augmentation: every picture of a batch is moved a little, each in its own random way, on the device it lives on."""
 
+from __future__ import annotations
+
 import math
 from typing import Annotated
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
 
+from dlcore.catalogue.datasets import Data
+from dlcore.catalogue.spec import Picture
+from dlcore.later import F, torch
 from dlcore.settings import Problem, Settings, Slider
 
 
@@ -31,13 +33,13 @@ class Augmentation(Settings):
     def active(self) -> bool:
         return any((self.shift, self.rotate, self.scale, self.shear))
 
-    def problems(self, shape: tuple[int, ...], data_kind: str) -> list[Problem]:
-        if not self.active or len(shape) == 3:
+    def problems(self, data: Data) -> list[Problem]:
+        if not self.active or isinstance(data.spec().inputs, Picture):
             return []
-        text = f"augmentation moves pictures, but {data_kind} has none; set shift, rotate, scale and shear to 0."
+        text = f"augmentation moves pictures, but {data.kind} has none; set shift, rotate, scale and shear to 0."
         return [Problem("augmentation", text)]
 
-    def apply(self, pictures: Tensor) -> Tensor:
+    def apply(self, pictures: torch.Tensor) -> torch.Tensor:
         """Pictures (N, C, H, W), each turned, slanted, scaled and shifted by a draw of its own.
 
         Pixels from outside repeat the border; the draws come from the device's default generator.

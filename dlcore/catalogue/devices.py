@@ -1,11 +1,13 @@
 """Devices: what this machine can train on, and how much memory there is."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import os
 from pathlib import Path
 
-import torch
+from dlcore.later import torch
 
 TITLES = {"cpu": "CPU", "cuda": "NVIDIA GPU (CUDA)", "mps": "Apple GPU (MPS)"}
 

@@ -5,14 +5,15 @@ logits z, the true class is y, and q is its one-hot vector; for regression z is 
 loss is the mean over its samples.
 """
 
+from __future__ import annotations
+
 from typing import Annotated, ClassVar, Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
 
 from dlcore.catalogue.datasets import Data
+from dlcore.catalogue.tasks import Task, task_of
+from dlcore.later import F, torch
 from dlcore.settings import Problem, Settings, Slider
 
 
@@ -24,22 +25,22 @@ class Loss(Settings):
     def problems(self, data: Data) -> list[Problem]:
         return []
 
-    def outputs(self, data: Data) -> int:
+    def outputs(self, task: Task) -> int:
         """How many numbers the network's last layer gives a sample."""
-        return len(data.classes) or 1
+        return task.outputs
 
-    def of(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def of(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The batch's loss, a scalar. `outputs` (N, K); `targets` (N,) class numbers, or (N, 1) numbers."""
         raise NotImplementedError
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
+    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
         """Outputs (N, K) as class probabilities (N, classes) that sum to one."""
         raise NotImplementedError
 
 
 class _ClassificationLoss(Loss):
     def problems(self, data):
-        if data.task == "classification":
+        if task_of(data.spec()).classes:
             return []
         fix = "choose mse, mae or huber"
         text = f"loss is {self.kind}, which compares classes, but {data.kind} has numbers as targets; {fix}."
@@ -77,8 +78,8 @@ class BinaryCrossEntropy(_ClassificationLoss):
     formula = r"L = -\frac{1}{K} \sum_{k=1}^{K} \left(q_k \ln \sigma(z_k) + (1 - q_k) \ln (1 - \sigma(z_k))\right)"
     kind: Literal["binary-cross-entropy"] = "binary-cross-entropy"
 
-    def outputs(self, data):
-        return 1 if len(data.classes) == 2 else super().outputs(data)
+    def outputs(self, task):
+        return 1 if len(task.classes) == 2 else super().outputs(task)
 
     def of(self, outputs, targets):
         return F.binary_cross_entropy_with_logits(outputs, _like(outputs, targets))
@@ -148,7 +149,7 @@ class Huber(_Distance):
         return F.huber_loss(outputs, _like(outputs, targets), delta=self.delta)
 
 
-def _like(outputs: Tensor, targets: Tensor) -> Tensor:
+def _like(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Targets in the shape of the outputs: numbers stay, class numbers become one-hot (or 0 and 1 for one output)."""
     if targets.is_floating_point():
         return targets

@@ -4,13 +4,14 @@ In the formulas, w are the weights, g their gradient (weight decay λ w already 
 η the learning rate, t the step from 1. Full-batch gradient descent is any of them with batch size "all".
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch.nn import Parameter
 
+from dlcore.later import nn, torch
 from dlcore.settings import Problem, Settings, Slider
 
 LR = Annotated[float, Slider(1e-5, 1, log=True)]
@@ -51,7 +52,7 @@ class Optimizer(Settings):
     def problems(self) -> list[Problem]:
         return []
 
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         raise NotImplementedError
 
     def steer(self, optimizer: torch.optim.Optimizer) -> None:

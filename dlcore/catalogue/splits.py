@@ -4,20 +4,22 @@ Pictures are (N, C, H, W) float32, normalised by the training pictures' mean and
 float32 as they are. Targets are (N,) int64 class numbers, or (N, 1) float32 for regression.
 """
 
+from __future__ import annotations
+
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from dlcore.later import torch
 
 RESIDENT = 2**30  # bytes: pictures that take more than this as float32 stay in their files
 COUNTED = 4096  # pictures whose levels are counted at a time
 
-Samples = tuple[Tensor, Tensor]  # inputs, as a network takes them, and targets
+Samples: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"  # inputs, as a network takes them, and targets
 
 
 class DataError(RuntimeError):
@@ -28,26 +30,26 @@ class DataError(RuntimeError):
 class Split:
     """A part of a data set in memory; see the module for shapes."""
 
-    inputs: Tensor
-    targets: Tensor
+    inputs: torch.Tensor
+    targets: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, places: slice | Tensor) -> Samples:
+    def __getitem__(self, places: slice | torch.Tensor) -> Samples:
         """The samples at these places, on the data set's device; of a slice they are views."""
         if isinstance(places, slice):
             return self.inputs[places], self.targets[places]
         return self.inputs.index_select(0, places), self.targets.index_select(0, places)
 
-    def blocks(self, places: Iterable[slice | Tensor]) -> Iterator[Samples]:
+    def blocks(self, places: Iterable[slice | torch.Tensor]) -> Iterator[Samples]:
         """The samples of one block after the other."""
         return map(self.__getitem__, places)
 
-    def first(self, count: int) -> "Split":
+    def first(self, count: int) -> Split:
         return Split(self.inputs[:count], self.targets[:count])
 
-    def to(self, device: str) -> "Split":
+    def to(self, device: str) -> Split:
         return Split(self.inputs.to(device), self.targets.to(device))
 
 
@@ -60,20 +62,20 @@ class FiledSplit:
     """
 
     pictures: np.ndarray  # (all, C, H, W) uint8, as a rule a memory map; shared by the parts of a data set
-    places: Tensor  # (N,) int64: which of them are in this part
-    targets: Tensor  # (N,) of this part
-    mean: Tensor  # these two are on the data set's device, all else is not
-    std: Tensor
+    places: torch.Tensor  # (N,) int64: which of them are in this part
+    targets: torch.Tensor  # (N,) of this part
+    mean: torch.Tensor  # these two are on the data set's device, all else is not
+    std: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, places: slice | Tensor) -> Samples:
+    def __getitem__(self, places: slice | torch.Tensor) -> Samples:
         device = self.mean.device
         pictures = _read(self.pictures, self.places[places]).to(device)
         return pictures.float().div_(255).sub_(self.mean).div_(self.std), self.targets[places].to(device)
 
-    def blocks(self, places: Iterable[slice | Tensor]) -> Iterator[Samples]:
+    def blocks(self, places: Iterable[slice | torch.Tensor]) -> Iterator[Samples]:
         with ThreadPoolExecutor(1, "reading", torch.set_num_threads, (1,)) as reader:
             coming = None
             for block in places:
@@ -83,10 +85,10 @@ class FiledSplit:
             if coming:
                 yield coming.result()
 
-    def first(self, count: int) -> "FiledSplit":
+    def first(self, count: int) -> FiledSplit:
         return replace(self, places=self.places[:count], targets=self.targets[:count])
 
-    def to(self, device: str) -> "FiledSplit":
+    def to(self, device: str) -> FiledSplit:
         return replace(self, mean=self.mean.to(device), std=self.std.to(device))
 
 
@@ -97,15 +99,10 @@ class Dataset:
     train: Split | FiledSplit
     validation: Split | FiledSplit
     test: Split | FiledSplit
-    mean: Tensor
-    std: Tensor
+    mean: torch.Tensor
+    std: torch.Tensor
 
-    def normalise(self, raw: Tensor) -> Tensor:
-        """Raw inputs (features as they are; pictures in 0..1) as the network was trained on, on its device."""
-        raw = raw.to(self.mean.device)
-        return (raw - self.mean) / self.std
-
-    def to(self, device: str) -> "Dataset":
+    def to(self, device: str) -> Dataset:
         splits = (split.to(device) for split in (self.train, self.validation, self.test))
         return Dataset(*splits, self.mean.to(device), self.std.to(device))
 
@@ -114,8 +111,8 @@ class Pictures(NamedTuple):
     """A part of a data set as it is published."""
 
     pictures: np.ndarray  # (all, C, H, W) uint8
-    targets: Tensor  # (all,) int64
-    places: Tensor  # (N,): which of them are in this part
+    targets: torch.Tensor  # (all,) int64
+    places: torch.Tensor  # (N,): which of them are in this part
 
 
 def of_features(*splits: Split) -> Dataset:
@@ -151,7 +148,7 @@ def _map_of(pictures: np.ndarray) -> mmap.mmap | None:
     return source if isinstance(source, mmap.mmap) else None
 
 
-def _read(pictures: np.ndarray, places: Tensor) -> Tensor:
+def _read(pictures: np.ndarray, places: torch.Tensor) -> torch.Tensor:
     """The pictures at these places (N, C, H, W). Raises DataError when their file has become shorter.
 
     The system ends a process that touches a map beyond the end of its file. A file that is cut within the moment
@@ -166,7 +163,7 @@ def _read(pictures: np.ndarray, places: Tensor) -> Tensor:
     return torch.from_numpy(np.take(pictures, places.numpy(), axis=0))
 
 
-def _mean_and_std(part: Pictures) -> Sequence[Tensor]:
+def _mean_and_std(part: Pictures) -> Sequence[torch.Tensor]:
     """Of each channel, over 0..1; (C, 1, 1). Counted by level: exact, and in little memory."""
     counts = torch.zeros(part.pictures.shape[1], 256, dtype=torch.float64)
     for places in part.places.sort().values.split(COUNTED):  # sorted: a file is read from its beginning to its end

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dlcore.catalogue.datasets import Data
+from dlcore.catalogue.tasks import task_of
 from dlcore.history import History
 from dlcore.settings import Problem, Settings, Slider
 
@@ -34,7 +35,7 @@ class Stopping(Settings):
     )
 
     def problems(self, data: Data) -> list[Problem]:
-        if not self.accuracy or data.classes:
+        if not self.accuracy or task_of(data.spec()).measures_accuracy:
             return []
         text = (
             f"stop.accuracy is {self.accuracy:g}, but {data.kind} has numbers as targets, which have no accuracy; set "

@@ -41,7 +41,7 @@ def changes_of(texts: list[str]) -> dict:
 
 def inputs_of(recipe: Recipe, values: list[str]) -> torch.Tensor:
     """The inputs (N, *shape) that `--predict` names."""
-    needed = math.prod(recipe.data.shape)
+    needed = math.prod(recipe.shape)
     rows, problems = [], []
     for text in values:
         try:
@@ -54,4 +54,4 @@ def inputs_of(recipe: Recipe, values: list[str]) -> torch.Tensor:
         rows.append(row)
     if problems:
         raise SettingsError(problems)
-    return torch.tensor(rows).reshape(-1, *recipe.data.shape)
+    return torch.tensor(rows).reshape(-1, *recipe.shape)

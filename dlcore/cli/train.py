@@ -15,7 +15,8 @@ from dlcore.cli.arguments import changes_of, inputs_of, read_recipe, run_number
 from dlcore.cli.printing import TABLE_HEAD, print_object, table_row, without_missing
 from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
-from dlcore.engine.training import Run, predict, score
+from dlcore.engine.predicting import predict
+from dlcore.engine.training import Run, score
 from dlcore.history import Epoch
 from dlcore.recipe import change
 from dlcore.runs.records import LONGEST_NAME, branch_name
@@ -163,7 +164,7 @@ def _predictions(run: Run, inputs: torch.Tensor) -> list:
     if not len(inputs):
         return []
     answers = predict(run, inputs)
-    return answers.tolist() if len(run.recipe.data.classes) > 2 else answers[:, -1].tolist()
+    return answers.tolist() if len(run.recipe.task.classes) > 2 else answers[:, -1].tolist()
 
 
 def _print_end(end: dict) -> None:

@@ -66,7 +66,7 @@ def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], recipe: Rec
 
 def network(recipe: Recipe, checkpoint: Checkpoint) -> Run:
     """A run that can be asked, on the CPU and without any samples; any thread may build one. Raises CheckpointError."""
-    shape = recipe.data.shape
+    shape = recipe.shape
     model = skeleton(recipe.model, shape, recipe.outputs)
     load_weights(model, checkpoint.model, recipe, assign=True)
     if not all(_spreads(value, shape) for value in (checkpoint.mean, checkpoint.std)):

@@ -7,8 +7,10 @@ want goes into its inbox, and is done between two steps. Jobs live as long as th
 import atexit
 import contextlib
 import itertools
+import math
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -57,6 +59,7 @@ class Conductor:
         self.jobs: list[Job] = []  # that are at hand, oldest first; replaced, not changed: others may be reading it
         self._inbox: deque[Callable[[], object]] = deque()
         self._wakeup = threading.Condition()  # holds for the queue, the jobs and the inbox
+        self._resting = True  # nothing to do, as far as the thread knows
         self._served = 0.0  # seconds that the job has used which had the last turn
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -166,6 +169,21 @@ class Conductor:
             self._do_what_waits()
         return future
 
+    def idle(self, timeout: float | None = None) -> bool:
+        """Wait until nothing trains or prepares, nothing is asked for, and everything is saved; False when that takes
+        longer than `timeout` seconds.
+        """
+
+        def resting() -> bool:
+            busy = any(job.status in ("preparing", "training") for job in self.jobs)
+            return self._resting and not self._inbox and not busy and not (self.saver and self.saver.busy)
+
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        with self._wakeup:
+            while not (idle := resting()) and time.monotonic() < end:
+                self._wakeup.wait(0.02)  # not everything that counts here tells when it is done
+            return idle
+
     def hear(self, job: Job) -> None:
         """Something came into the job's inbox."""
         self._put(lambda: self._with(job, Driver.hear))
@@ -174,7 +192,7 @@ class Conductor:
         """Stop every job and end the thread."""
         with self._wakeup:
             self._closing = True
-            self._wakeup.notify()
+            self._wakeup.notify_all()
         if self._thread:
             self._thread.join()
         for job in self.jobs:
@@ -298,7 +316,7 @@ class Conductor:
         """Have something done by the thread, between two steps."""
         with self._wakeup:
             self._inbox.append(action)
-            self._wakeup.notify()
+            self._wakeup.notify_all()
 
     def _do_what_waits(self) -> None:
         while self._inbox:
@@ -352,7 +370,9 @@ class Conductor:
     def _go_round(self) -> None:
         """Wait until there is something to do, and do some of all there is."""
         with self._wakeup:
-            self._wakeup.wait_for(self._has_work, self._idle())
+            self._resting = not self._has_work()
+            self._wakeup.wait_for(self._has_work, self._pause())
+            self._resting = False
         self._do_what_waits()
         if job := self._next():
             self._with(job, Driver.turn, lambda: bool(self._inbox))
@@ -376,7 +396,7 @@ class Conductor:
     def _has_work(self) -> bool:
         return bool(self._closing or self._inbox or self._runnable())
 
-    def _idle(self) -> float | None:
+    def _pause(self) -> float | None:
         """Seconds until a paced job may go on; None when only a change can bring work."""
         return min((wait for job in self.jobs if (wait := job.driver.waits()) is not None), default=None)
 

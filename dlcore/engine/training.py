@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from dlcore.catalogue.splits import Dataset, FiledSplit, Samples, Split
-from dlcore.engine.metrics import accuracy
 from dlcore.engine.randomness import derive, generator
 from dlcore.memory import BLOCK, EVALUATION_BATCH
 from dlcore.recipe import Recipe
@@ -75,7 +74,7 @@ class Run:
 
 def build(recipe: Recipe, data: Dataset) -> Run:
     """A run at its start: weights drawn from the seed, default generators seeded. `data` is on the recipe's device."""
-    model = recipe.model.build(recipe.data.shape, recipe.outputs)
+    model = recipe.model.build(recipe.shape, recipe.outputs)
     initialise(model, recipe.seed)
     to_device(model, recipe.device)
     torch.manual_seed(derive(recipe.seed, "training"))
@@ -172,17 +171,19 @@ def batches(run: Run, epoch: int, skip: int = 0) -> Iterator[Samples]:
 
 def evaluate(run: Run, split: Split | FiledSplit) -> Generator[Evaluating, None, Scores]:
     """Mean loss and accuracy over a split, dropout off, a batch at a time."""
-    loss, predicted = 0.0, []
-    places = [slice(start, start + EVALUATION_BATCH) for start in range(0, len(split), EVALUATION_BATCH)]
-    for inputs, targets in split.blocks(places):
+    task, criterion = run.recipe.task, run.recipe.loss
+    loss, weight, predicted = 0.0, 0, []
+    batches = [slice(start, start + EVALUATION_BATCH) for start in range(0, len(split), EVALUATION_BATCH)]
+    for inputs, targets in split.blocks(batches):
         run.model.eval()
         with torch.inference_mode(), run.precision():
             outputs = run.model(inputs)
-            loss += run.recipe.loss.of(outputs, targets) * len(targets)
-            predicted.append(answers(run, outputs.float()))
+            loss += criterion.of(outputs, targets) * task.weight(targets)
+            weight += task.weight(targets)
+            predicted.append(task.answers(outputs.float(), criterion))
         yield Evaluating()
-    found, targets = (part.cpu().numpy() for part in (torch.cat(predicted), split.targets))
-    return Scores(float(loss) / len(split), accuracy(targets, found) if run.recipe.data.classes else None, found)
+    answers, targets = (part.cpu().numpy() for part in (torch.cat(predicted), split.targets))
+    return Scores(float(loss) / weight, task.accuracy(targets, answers), answers)
 
 
 def score(run: Run, split: Split | FiledSplit) -> Scores:
@@ -193,20 +194,3 @@ def score(run: Run, split: Split | FiledSplit) -> Scores:
             next(scoring)
         except StopIteration as end:
             return end.value
-
-
-def answers(run: Run, outputs: Tensor) -> Tensor:
-    """Class numbers (N,), or values (N, 1) for regression."""
-    return run.recipe.loss.probabilities(outputs).argmax(1) if run.recipe.data.classes else outputs
-
-
-def predict(run: Run, raw: Tensor, weights: dict[str, Tensor] | None = None) -> Tensor:
-    """Raw inputs (N, *shape) to class probabilities (N, classes), or values (N, 1) for regression; on the CPU.
-
-    `weights`: a state dict to answer with, in place of the network's own.
-    """
-    run.model.eval()
-    own = {name: value.to(run.recipe.device) for name, value in (weights or {}).items()}
-    with torch.inference_mode(), run.precision():
-        outputs = torch.func.functional_call(run.model, own, run.data.normalise(raw)).float()
-        return (run.recipe.loss.probabilities(outputs) if run.recipe.data.classes else outputs).cpu()

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dlcore.engine.training import Run, predict
+from dlcore.catalogue.spec import Features
+from dlcore.engine.predicting import predict
+from dlcore.engine.training import Run
 from dlcore.recipe import Recipe
 
 CURVE, GRID, POINTS = 200, 50, 400  # places along a line, along each side of a plane, and points drawn at most
@@ -27,7 +29,8 @@ class Fit:
 
 def visible(recipe: Recipe) -> bool:
     """Whether a recipe's data can be drawn whole."""
-    return len(recipe.data.shape) == 1 and recipe.data.shape[0] <= 2
+    inputs = recipe.data.spec().inputs
+    return isinstance(inputs, Features) and len(inputs.names) <= 2
 
 
 def fit(run: Run) -> Fit:

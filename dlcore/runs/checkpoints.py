@@ -5,6 +5,8 @@ A file is torch's own format, a zip whose parts carry check sums. It appears who
 is read, and nothing in it is unpickled but tensors and plain values.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
@@ -15,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-from torch import Tensor
-
 from dlcore.catalogue.architectures import skeleton
 from dlcore.catalogue.datasets import DataError
+from dlcore.later import torch
 from dlcore.recipe import Recipe
 
 FORMAT = 1
@@ -29,7 +29,7 @@ MOST = 10**15  # of whatever is counted
 LARGEST = 1e11  # amount of anything else, such as seconds: a database, or a calendar, holds little more
 
 OTHER_NETWORK = "it holds the weights of another network than this {}"
-PLAIN = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8, torch.bool}
+PLAIN = ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8", "bool")
 SINGLE = ("step", "mu_product")  # what optimizers keep once for all the numbers of a parameter
 NOT_OURS = "it is not a checkpoint of dlcore"
 
@@ -50,11 +50,11 @@ class Checkpoint:
     working: float  # seconds in training and evaluation
     seed: int
     optimizer_kind: str
-    model: dict[str, Tensor]
+    model: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
-    random: dict[str, Tensor]  # generator states by device
-    mean: Tensor  # of the training data, for those who ask without loading them
-    std: Tensor
+    random: dict[str, torch.Tensor]  # generator states by device
+    mean: torch.Tensor  # of the training data, for those who ask without loading them
+    std: torch.Tensor
     format: int = FORMAT
 
     @property
@@ -66,7 +66,7 @@ class Checkpoint:
 def check_weights(checkpoint: Checkpoint, recipe: Recipe) -> None:
     """Raises CheckpointError when the recipe makes another network, or its optimizer remembers something else."""
     try:
-        model = skeleton(recipe.model, recipe.data.shape, recipe.outputs)
+        model = skeleton(recipe.model, recipe.shape, recipe.outputs)
     except DataError as error:
         raise CheckpointError(f"its network cannot be built, for {error}") from error
     if form(checkpoint.model) != form(model.state_dict()):
@@ -78,11 +78,11 @@ def check_weights(checkpoint: Checkpoint, recipe: Recipe) -> None:
 
 def fits(parent: Recipe, recipe: Recipe) -> bool:
     """Whether weights of one recipe can go on learning by another."""
-    one, other = (skeleton(made.model, made.data.shape, made.outputs).state_dict() for made in (parent, recipe))
+    one, other = (skeleton(made.model, made.shape, made.outputs).state_dict() for made in (parent, recipe))
     return form(one) == form(other)
 
 
-def form(weights: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+def form(weights: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
     """What two networks have in common that can have the same weights."""
     return {name: (value.shape, value.dtype) for name, value in weights.items()}
 
@@ -194,7 +194,7 @@ def _is_memory(value: Any) -> bool:
     )
 
 
-def _is_generators(state: Tensor | None) -> bool:
+def _is_generators(state: torch.Tensor | None) -> bool:
     """Whether a generator of the CPU can be in this state."""
     try:
         torch.Generator().set_state(state)
@@ -217,9 +217,14 @@ def _is_dict(value: Any, key: type, fits: Callable[[Any], bool] = lambda item: T
 
 def _is_plain(value: Any) -> bool:
     """Whether this is a tensor whose numbers are all there, one by one: other kinds fail later, or grow when used."""
-    if not isinstance(value, Tensor) or value.device.type != "cpu" or value.layout != torch.strided or value.is_nested:
+    if (
+        not isinstance(value, torch.Tensor)
+        or value.device.type != "cpu"
+        or value.layout != torch.strided
+        or value.is_nested
+    ):
         return False
-    return value.dtype in PLAIN and value.nbytes <= value.untyped_storage().nbytes()
+    return str(value.dtype).removeprefix("torch.") in PLAIN and value.nbytes <= value.untyped_storage().nbytes()
 
 
 def worth_keeping(epochs: Iterable[int], best: int, size: int) -> set[int]:
@@ -239,9 +244,9 @@ def distance(epoch: int, size: int) -> int:
     return every
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
+def _tensors(value: Any) -> Iterable[torch.Tensor]:
     match value:
-        case Tensor():
+        case torch.Tensor():
             yield value
         case dict():
             for item in value.values():

@@ -1,5 +1,7 @@
 """Records: what is known of a run, whether it trains in this process (`engine.job`) or is read from the store."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import math
 import platform
@@ -8,9 +10,8 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-import torch
-
 from dlcore.history import LOST, History
+from dlcore.later import torch
 from dlcore.recipe import Recipe, repeat
 from dlcore.settings import Problem, SettingsError
 

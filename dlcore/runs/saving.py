@@ -30,6 +30,7 @@ class Saver:
         self._due: set[Record] = set()
         self._ended: set[Record] = set()
         self._wakeup = threading.Condition()
+        self._trying = False
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="saving", daemon=True)
         self._thread.start()
@@ -54,6 +55,12 @@ class Saver:
             self._due.add(run)
             self._wakeup.notify()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be saved."""
+        with self._wakeup:
+            return bool(self._due or self._trying or self._ended or any(self._followed.values()))
+
     def close(self) -> None:
         """Save what is due, trying once, and end."""
         with self._wakeup:
@@ -69,9 +76,11 @@ class Saver:
                 due, self._due = self._due, set()
                 if time.monotonic() >= all_due or self._closing:
                     due, all_due = set(self._followed), time.monotonic() + EVERY
+                self._trying = bool(due)
             for run in sorted(due, key=lambda run: run.number):
                 self._try(run)
             with self._wakeup:
+                self._trying = False
                 self._wakeup.wait_for(lambda: self._closing, GAP)
         for run in list(self._followed):
             self._try(run)

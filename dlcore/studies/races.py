@@ -325,7 +325,7 @@ def _gap(first: Record, second: Record) -> Gap | None:
     """
     answers = [(getattr(job, "predicted", None), getattr(job, "targets", None)) for job in (first, second)]
     kept = all(part is not None for answer in answers for part in answer)
-    if not kept or not first.recipe.data.classes or first.recipe.data != second.recipe.data:
+    if not kept or not first.recipe.task.classes or first.recipe.data != second.recipe.data:
         return None
     from scipy.stats import binomtest  # here, because only a finished race needs it
 
@@ -360,7 +360,7 @@ def _listed(names: Sequence[str]) -> str:
 def _compare(first: Record, second: Record, gap: Gap | None) -> str:
     """How far ahead the first is, which chance would hardly do."""
     text = f"{second.name} came second with {_result(second)}"
-    if not first.recipe.data.classes or first.recipe.data != second.recipe.data:
+    if not first.recipe.task.classes or first.recipe.data != second.recipe.data:
         same = first.recipe.loss == second.recipe.loss and first.recipe.data == second.recipe.data
         return (
             f"{text}; {SEEDS}." if same else f"{text}; their figures are not measured alike, so mind what you compare."

@@ -12,7 +12,8 @@ import streamlit as st
 from torch import Tensor
 
 from dlcore.engine.job import Job
-from dlcore.engine.training import Run, predict
+from dlcore.engine.predicting import predict
+from dlcore.engine.training import Run
 from dlcore.runs.checkpoints import Checkpoint
 from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
@@ -107,7 +108,7 @@ def _stored(run: Record, raw: Tensor, best: bool) -> Answer:
 def card(answer: Answer) -> None:
     """Who answers, the top class, and all of them as bars."""
     run, shares = answer.run, answer.shares
-    classes, top, ink = run.recipe.data.classes, int(np.argmax(shares)), colour(run.number)
+    classes, top, ink = run.recipe.task.classes, int(np.argmax(shares)), colour(run.number)
     bars = "".join(
         f'<div class="bar{" top" if place == top else ""}"><span>{html.escape(name)}</span>'
         f'<div><i style="width:{share:.1%};background:{ink}"></i></div><b>{share:.1%}</b></div>'

@@ -88,7 +88,7 @@ def accuracy_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> di
 
 def fit_figure(job: Record, fit: Fit) -> dict:
     """One feature: the points and the curve through them; two: the points over the probability of the second class."""
-    classes = [html.escape(name, quote=False) for name in job.recipe.data.classes]
+    classes = [html.escape(name, quote=False) for name in job.recipe.task.classes]
     if len(fit.axes) == 1:
         curve = _line(job, "fit", "network", [], [], width=3) | {"x": _short(fit.axes[0]), "y": _short(fit.answers)}
         traces = [curve, _points(0, "data", fit.points[:, 0], fit.targets, "#8C8C8C")]

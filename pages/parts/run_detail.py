@@ -80,7 +80,7 @@ def curves(runs: list[Record]) -> None:
 def charts(runs: Sequence[Record], loss: dict, accuracy: dict, key: str) -> None:
     """Both figures side by side; numbers have no accuracy, so that the loss alone has all the room."""
     height = HEIGHT if len(runs) <= 4 else HEIGHT + 80  # for a longer legend
-    if not any(run.recipe.data.classes for run in runs):
+    if not any(run.recipe.task.classes for run in runs):
         with st.container():
             with st.container(key=f"{key}-loss"):
                 live_chart(loss, key=f"{key}-loss-chart", height=height)

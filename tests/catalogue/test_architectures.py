@@ -13,16 +13,17 @@ from dlcore.catalogue.architectures import (
     LeNet,
     Linear,
     Recurrent,
-    initialise,
     layers,
     size,
     skeleton,
 )
 from dlcore.catalogue.datasets import Cifar10, Data, DataError, Mnist5k, Moons
+from dlcore.catalogue.spec import Classes, Picture, Spec
+from dlcore.engine.training import initialise
 from dlcore.settings import choices, parse
 
 KINDS, DATA, ACTIVATIONS = choices(Architecture), choices(Data), choices(Activation)
-SHAPES = sorted({cls.shape for cls in DATA.values()})
+SHAPES = sorted({cls.inputs.shape for cls in DATA.values()})
 VARIANTS = [
     *(cls() for cls in KINDS.values()),
     MLP(widths=(7, 5, 3), activation=Tanh(), dropout=0.3, batch_norm=True),
@@ -43,7 +44,7 @@ PAIRS = [
 SHAPED = [
     pair
     for pair in PAIRS
-    if pair.values[1].kind in {next(kind for kind in DATA if DATA[kind].shape == shape) for shape in SHAPES}
+    if pair.values[1].kind in {next(kind for kind in DATA if DATA[kind].inputs.shape == shape) for shape in SHAPES}
 ]
 
 
@@ -64,18 +65,18 @@ def test_every_architecture_fits_some_data_set():
 @pytest.mark.parametrize(("architecture", "data"), SHAPED)
 def test_a_network_takes_the_shape_of_its_data_and_gives_its_outputs(architecture, data):
     with torch.device("meta"):  # shapes alone; no weights, no arithmetic
-        model = architecture.build(data.shape, 7).train()
-        assert model(torch.zeros(3, *data.shape)).shape == (3, 7)
-        assert model.eval()(torch.zeros(1, *data.shape)).shape == (1, 7)
+        model = architecture.build(data.spec().inputs.shape, 7).train()
+        assert model(torch.zeros(3, *data.spec().inputs.shape)).shape == (3, 7)
+        assert model.eval()(torch.zeros(1, *data.spec().inputs.shape)).shape == (1, 7)
 
 
 @pytest.mark.parametrize(("architecture", "data"), SHAPED)
 def test_the_table_of_layers_counts_the_real_networks_weights(architecture, data):
-    found = layers(architecture, data.shape, 7)
+    found = layers(architecture, data.spec().inputs.shape, 7)
     with torch.device("meta"):
-        real = architecture.build(data.shape, 7)
+        real = architecture.build(data.spec().inputs.shape, 7)
     assert sum(layer.parameters for layer in found) == sum(parameter.numel() for parameter in real.parameters())
-    assert size(architecture, data.shape, 7) == sum(layer.parameters for layer in found)
+    assert size(architecture, data.spec().inputs.shape, 7) == sum(layer.parameters for layer in found)
     assert found[-1].output == (7,)
 
 
@@ -108,10 +109,10 @@ def test_looking_at_a_network_draws_no_random_numbers_and_allocates_no_weights(a
 
 @pytest.mark.parametrize(("architecture", "data"), SHAPED)
 def test_a_network_built_without_weights_answers_as_the_one_whose_weights_it_gets(architecture, data):
-    real = first_weights(architecture, shape=data.shape, outputs=7).train()
-    inputs = torch.rand(5, *data.shape, generator=torch.Generator().manual_seed(0))
+    real = first_weights(architecture, shape=data.spec().inputs.shape, outputs=7).train()
+    inputs = torch.rand(5, *data.spec().inputs.shape, generator=torch.Generator().manual_seed(0))
     real(inputs)  # moves what batch norm remembers away from where it begins
-    found = skeleton(architecture, data.shape, 7)
+    found = skeleton(architecture, data.spec().inputs.shape, 7)
     found.load_state_dict(real.state_dict(), assign=True)
     assert not any(tensor.is_meta for tensor in [*found.parameters(), *found.buffers()])
     with torch.no_grad():
@@ -181,8 +182,7 @@ def test_channel_dropout_silences_whole_patterns_and_makes_the_others_up_for_it(
 @pytest.mark.parametrize("padding", [True, False])
 @pytest.mark.parametrize("side", range(1, 29))
 def test_convolutions_are_refused_exactly_where_nothing_would_be_left_of_a_picture(side, padding, pooling):
-    small = Tiny()
-    small.shape, small.classes = (1, side, side + 3), ()
+    small = Tiny(side, side + 3)
     for count in range(1, 7):
         model = CNN(channels=(2,) * count, padding=padding, pooling=pooling)
         problems = model.problems(small, 64)
@@ -270,7 +270,13 @@ def test_a_network_for_pictures_refuses_features_and_says_what_to_choose(cls):
 class Tiny:
     """A stand-in for a data set of very small pictures; no Data, or it would join the catalogue."""
 
-    kind, shape, train_size = "tiny", (1, 3, 3), 100
+    kind, train_size = "tiny", 100
+
+    def __init__(self, height=3, width=3):
+        self.shape = (1, height, width)
+
+    def spec(self):
+        return Spec(Picture(*self.shape), Classes(("a", "b")))
 
 
 @pytest.mark.parametrize("cls", [cls for cls in KINDS.values() if cls.smallest > 1])
@@ -283,8 +289,7 @@ def test_a_network_refuses_pictures_that_are_too_small_for_it(cls):
 
 @pytest.mark.parametrize("cls", [cls for cls in KINDS.values() if cls.smallest > 1])
 def test_the_smallest_picture_that_an_architecture_allows_is_enough_for_it(cls):
-    small = Tiny()
-    small.shape = (1, cls.smallest, cls.smallest)
+    small = Tiny(cls.smallest, cls.smallest)
     assert cls().problems(small, 64) == []
     with torch.device("meta"):
         assert cls().build(small.shape, 2)(torch.zeros(4, *small.shape)).shape == (4, 2)
@@ -294,7 +299,7 @@ def test_the_smallest_picture_that_an_architecture_allows_is_enough_for_it(cls):
 def test_convolutions_are_refused_beyond_the_last_pixel_and_not_before(data, most):
     assert CNN(channels=(2,) * most).problems(data, 64) == []
     with torch.device("meta"):
-        CNN(channels=(2,) * most).build(data.shape, 2)(torch.zeros(2, *data.shape))
+        CNN(channels=(2,) * most).build(data.spec().inputs.shape, 2)(torch.zeros(2, *data.spec().inputs.shape))
     (problem,) = CNN(channels=(2,) * (most + 1)).problems(data, 64)
     assert problem.setting == "model.channels"
     for word in (f"has {most + 1} ", data.kind, f"at most {most}"):
@@ -322,6 +327,6 @@ def test_torchvision_that_does_not_fit_torch_is_answered_with_what_to_reinstall(
     def broken(name):
         raise RuntimeError("operator torchvision::nms does not exist")
 
-    monkeypatch.setattr("dlcore.catalogue.datasets.importlib.import_module", broken)
+    monkeypatch.setattr("dlcore.catalogue.datasets.formats.importlib.import_module", broken)
     with pytest.raises(DataError, match=r"torchvision::nms does not exist.*reinstall both with `pip install"):
         KINDS["resnet18"]().build((1, 28, 28), 10)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dlcore.catalogue.augmentation import Augmentation
+from dlcore.catalogue.datasets import Mnist5k, Moons
 from dlcore.settings import accepted
 
 EVERYTHING = Augmentation(shift=0.1, rotate=20, scale=0.2, shear=15)
@@ -164,12 +165,12 @@ def test_the_pictures_given_are_not_changed():
 
 
 def test_features_cannot_be_moved_and_the_answer_says_what_to_do():
-    (problem,) = EVERYTHING.problems((2,), "moons")
+    (problem,) = EVERYTHING.problems(Moons())
     assert problem.setting == "augmentation"
     for word in ("moons", *NAMES, "0"):
         assert word in problem.text
-    assert Augmentation().problems((2,), "moons") == []
-    assert EVERYTHING.problems((1, 28, 28), "mnist-5k") == []
+    assert Augmentation().problems(Moons()) == []
+    assert EVERYTHING.problems(Mnist5k()) == []
 
 
 def test_every_setting_starts_at_zero_which_is_off():

@@ -14,7 +14,9 @@ from dlcore.catalogue.losses import Loss, MeanSquaredError
 from dlcore.catalogue.optimizers import Optimizer
 from dlcore.catalogue.schedules import Schedule
 from dlcore.catalogue.splits import Dataset, Split
-from dlcore.engine.training import EpochEnd, Step, build, predict, train
+from dlcore.catalogue.tasks import task_of
+from dlcore.engine.predicting import predict
+from dlcore.engine.training import EpochEnd, Step, build, train
 from dlcore.recipe import Recipe, change
 from dlcore.settings import choices, explanation
 
@@ -30,10 +32,10 @@ def stand_in(data):
     random = torch.Generator().manual_seed(0)
 
     def split(size):
-        inputs = torch.randn(size, *data.shape, generator=random)
-        return Split(inputs, torch.arange(size) % len(data.classes))
+        inputs = torch.randn(size, *data.spec().inputs.shape, generator=random)
+        return Split(inputs, torch.arange(size) % len(task_of(data.spec()).classes))
 
-    channels = data.shape[0]
+    channels = data.spec().inputs.shape[0]
     return Dataset(split(20), split(10), split(10), torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1))
 
 
@@ -59,12 +61,12 @@ def two_steps(recipe):
     assert all(loss.shape == () and torch.isfinite(loss) for loss in losses)
     assert any(not torch.equal(before[name], value) for name, value in run.model.state_dict().items())
     (end,) = [event for event in events if isinstance(event, EpochEnd)]
-    assert (end.validation.accuracy is None) == (recipe.data.task == "regression")
+    assert (end.validation.accuracy is None) == (not recipe.task.measures_accuracy)
     assert len(end.validation.predicted) == len(data.validation)
 
-    answers = predict(run, torch.rand(3, *recipe.data.shape))
-    assert answers.shape == (3, len(recipe.data.classes) or 1)
-    if recipe.data.classes:
+    answers = predict(run, torch.rand(3, *recipe.shape))
+    assert answers.shape == (3, len(recipe.task.classes) or 1)
+    if recipe.task.classes:
         torch.testing.assert_close(answers.sum(1), torch.ones(3), rtol=1e-5, atol=1e-5)
     return losses
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlcore.catalogue import datasets, splits
+from dlcore.catalogue import splits
 from dlcore.catalogue.datasets import (
     Cifar10,
     Circles,
@@ -28,9 +28,11 @@ from dlcore.catalogue.datasets import (
     Sine,
     Spirals,
     Xor,
+    base,
     data_root,
     load,
 )
+from dlcore.catalogue.tasks import task_of
 from dlcore.settings import choices
 
 KINDS = choices(Data)
@@ -49,7 +51,7 @@ MNIST_FILES = {
 def root(tmp_path, monkeypatch):
     """An empty data root; data sets that other tests loaded are forgotten."""
     monkeypatch.setenv("DLCORE_DATA", str(tmp_path))
-    monkeypatch.setattr(datasets, "_loaded", type(datasets._loaded)())
+    monkeypatch.setattr(base, "_loaded", type(base._loaded)())
     return tmp_path
 
 
@@ -137,19 +139,19 @@ def test_a_set_has_the_shapes_and_types_that_it_promises(kind):
     found = load(data)
     assert len(found.train) == data.train_size
     for split in parts(found):
-        assert split.inputs.shape == (len(split), *data.shape)
+        assert split.inputs.shape == (len(split), *data.spec().inputs.shape)
         assert split.inputs.dtype == torch.float32
         assert torch.isfinite(split.inputs).all()
-        if data.task == "classification":
+        if task_of(data.spec()).classes:
             assert split.targets.shape == (len(split),)
             assert split.targets.dtype == torch.int64
             assert split.targets.min() >= 0
-            assert split.targets.max() < len(data.classes)
+            assert split.targets.max() < len(task_of(data.spec()).classes)
         else:
             assert split.targets.shape == (len(split), 1)
             assert split.targets.dtype == torch.float32
-    if data.classes:
-        assert found.train.targets.unique().tolist() == list(range(len(data.classes)))
+    if task_of(data.spec()).classes:
+        assert found.train.targets.unique().tolist() == list(range(len(task_of(data.spec()).classes)))
 
 
 @pytest.mark.parametrize("kind", HERE)
@@ -247,13 +249,13 @@ def test_pictures_are_normalised_by_the_training_pictures_alone():
 def test_a_raw_picture_is_normalised_as_the_training_pictures_were():
     found = load(Mnist5k())
     raw = found.train.inputs[:3] * found.std + found.mean
-    torch.testing.assert_close(found.normalise(raw), found.train.inputs[:3], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close((raw - found.mean) / found.std, found.train.inputs[:3], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("cls", [Moons, Line])
 def test_features_stay_as_they_are(cls):
     found = load(cls())
-    assert torch.equal(found.normalise(found.train.inputs), found.train.inputs)
+    assert torch.equal((found.train.inputs - found.mean) / found.std, found.train.inputs)
 
 
 def test_without_noise_the_toys_have_the_shapes_of_their_names():
@@ -315,7 +317,7 @@ def test_another_data_root_is_another_set(tmp_path, monkeypatch):
 
 
 def test_only_the_sets_used_last_are_kept():
-    first, *others = [Counting(str(number)) for number in range(datasets.KEPT + 1)]
+    first, *others = [Counting(str(number)) for number in range(base.KEPT + 1)]
     for data in (first, *others[:-1], first, others[-1], first):
         load(data)
     assert first.times == 1

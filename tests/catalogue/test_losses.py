@@ -6,6 +6,7 @@ import torch
 
 from dlcore.catalogue.datasets import Data, Line, Mnist5k, Moons
 from dlcore.catalogue.losses import BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanSquaredError
+from dlcore.catalogue.tasks import task_of
 from dlcore.settings import choices
 
 KINDS = choices(Loss)
@@ -137,8 +138,8 @@ def test_every_setting_of_a_loss_matters(kind, name):
 @pytest.mark.parametrize(("kind", "data"), CLASSIFYING)
 def test_a_loss_takes_the_outputs_that_it_asks_for(kind, data):
     loss, data = KINDS[kind](), DATA[data]()
-    outputs = torch.randn(6, loss.outputs(data), requires_grad=True)
-    targets = torch.arange(6) % len(data.classes) if data.classes else torch.randn(6, 1)
+    outputs = torch.randn(6, loss.outputs(task_of(data.spec())), requires_grad=True)
+    targets = torch.arange(6) % len(task_of(data.spec()).classes) if task_of(data.spec()).classes else torch.randn(6, 1)
     value = loss.of(outputs, targets)
     value.backward()
     assert value.shape == ()
@@ -148,10 +149,10 @@ def test_a_loss_takes_the_outputs_that_it_asks_for(kind, data):
 
 def test_outputs_are_one_a_class_one_for_numbers_and_one_for_a_yes_or_no():
     for loss in (kind() for kind in KINDS.values()):
-        assert loss.outputs(Mnist5k()) == 10
-        assert loss.outputs(Moons()) == (1 if loss.kind == "binary-cross-entropy" else 2)
+        assert loss.outputs(task_of(Mnist5k().spec())) == 10
+        assert loss.outputs(task_of(Moons().spec())) == (1 if loss.kind == "binary-cross-entropy" else 2)
         if not loss.problems(Line()):
-            assert loss.outputs(Line()) == 1
+            assert loss.outputs(task_of(Line().spec())) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -20,7 +20,8 @@ from dlcore.engine import trainer
 from dlcore.engine.conductor import Conductor
 from dlcore.engine.driver import Driver
 from dlcore.engine.job import Job
-from dlcore.engine.training import predict, score
+from dlcore.engine.predicting import predict
+from dlcore.engine.training import score
 from dlcore.history import History
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES

@@ -15,10 +15,13 @@ from dlcore.catalogue.datasets import Data, Line, Mnist, Mnist5k, Moons, PassFai
 from dlcore.catalogue.losses import CrossEntropy, Loss, MeanSquaredError
 from dlcore.catalogue.optimizers import SGD, Adam, Optimizer
 from dlcore.catalogue.schedules import Cosine, LinearWarmup
+from dlcore.catalogue.spec import Classes
 from dlcore.catalogue.splits import Dataset, FiledSplit, Split
+from dlcore.catalogue.tasks import task_of
 from dlcore.engine import training
+from dlcore.engine.predicting import predict
 from dlcore.engine.randomness import generator
-from dlcore.engine.training import EpochEnd, Evaluating, Place, Step, build, predict, score, train
+from dlcore.engine.training import EpochEnd, Evaluating, Place, Step, build, score, train
 from dlcore.recipe import Recipe
 from dlcore.settings import choices
 
@@ -324,12 +327,12 @@ def test_an_epoch_ends_with_the_scores_of_the_validation_split_and_of_a_like_num
 
 @pytest.mark.parametrize("data", [Line(), PassFail()])
 def test_the_training_curve_of_four_points_measures_all_four(data):
-    loss = CrossEntropy() if data.classes else MeanSquaredError()
+    loss = CrossEntropy() if task_of(data.spec()).classes else MeanSquaredError()
     run = start(Recipe(data=data, model=Linear(), loss=loss, optimizer=SGD(lr=0.1), epochs=1, batch_size=2))
     *_, end = train(run)
     x = np.array([1.0, 2, 3, 4])
     w, b = (value.detach().numpy().reshape(-1) for value in run.model.parameters())
-    if data.classes:
+    if task_of(data.spec()).classes:
         right = (w[1] * x + b[1] > w[0] * x + b[0]) == (x > 2.5)
         assert len(end.train.predicted) == 4
         assert end.train.accuracy == right.mean()
@@ -363,7 +366,7 @@ def test_predict_normalises_as_the_training_data_were():
     with torch.no_grad():
         expected = run.model.eval()((raw - 0.25) / 0.5).softmax(1)
     torch.testing.assert_close(predict(run, raw), expected)
-    assert (predict(run, raw) - predict(run, run.data.normalise(raw))).abs().max() > 1e-3
+    assert (predict(run, raw) - predict(run, (raw - run.data.mean) / run.data.std)).abs().max() > 1e-3
 
 
 def test_predict_on_real_digits_gives_back_the_validation_scores():
@@ -384,19 +387,19 @@ def test_predict_leaves_the_random_state_alone_and_is_the_same_twice():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-SMALL = {kind: data for kind, data in choices(Data).items() if data.shape != (3, 32, 32)}
+SMALL = {kind: data for kind, data in choices(Data).items() if data.inputs.shape != (3, 32, 32)}
 
 
 @pytest.mark.parametrize("loss", choices(Loss))
-@pytest.mark.parametrize("kind", [kind for kind, data in SMALL.items() if data.classes])
+@pytest.mark.parametrize("kind", [kind for kind, data in SMALL.items() if isinstance(data.targets, Classes)])
 def test_probabilities_sum_to_one_for_every_loss_and_data(kind, loss):
     recipe = Recipe(data=SMALL[kind](), model=MLP(widths=(4,)), loss=choices(Loss)[loss](), optimizer=Adam(lr=0.1))
-    data = digits() if recipe.data.shape == (1, 28, 28) else load(recipe.data)
+    data = digits() if recipe.shape == (1, 28, 28) else load(recipe.data)
     run = start(recipe, data)
     for _, event in zip(range(3), train(run), strict=False):
         assert isinstance(event, Step | Evaluating | EpochEnd)
-    found = predict(run, 20 * torch.randn(50, *recipe.data.shape, generator=torch.Generator().manual_seed(0)))
-    assert found.shape == (50, len(recipe.data.classes))
+    found = predict(run, 20 * torch.randn(50, *recipe.shape, generator=torch.Generator().manual_seed(0)))
+    assert found.shape == (50, len(recipe.task.classes))
     assert found.min() >= 0
     torch.testing.assert_close(found.sum(1), torch.ones(50))
 

@@ -16,7 +16,7 @@ from dlcore.catalogue.optimizers import SGD
 from dlcore.engine.capture import network
 from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
-from dlcore.engine.training import predict
+from dlcore.engine.predicting import predict
 from dlcore.inside.drawing import drawing_to_digit
 from dlcore.recipe import Recipe
 from dlcore.runs.records import Stored

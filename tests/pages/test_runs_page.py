@@ -591,7 +591,9 @@ def test_a_deleted_run_of_this_process_leaves_it_and_comes_back_as_a_stored_one(
 
 
 def test_a_run_under_way_is_not_deleted(elsewhere):
-    elsewhere.submit("going", ENDLESS)
+    job = elsewhere.submit("going", ENDLESS)
+    # Else the page may be drawn anew just then, since it trains by now, and what was told would be gone.
+    wait_until(lambda: elsewhere.store.open(job.number).status == "training")
     at = press(shown(), "Delete")
     assert "is under way; stop it before it is deleted" in told(at)
     assert "Delete it" not in enabled(at)

@@ -20,8 +20,9 @@ from dlcore.catalogue.architectures import CNN, MLP, ResNet18
 from dlcore.catalogue.datasets import Mnist5k, Moons, load
 from dlcore.catalogue.optimizers import SGD, Adam, Optimizer
 from dlcore.engine.capture import capture, network, restore
+from dlcore.engine.predicting import predict
 from dlcore.engine.randomness import RandomState
-from dlcore.engine.training import Place, Step, build, predict, train
+from dlcore.engine.training import Place, Step, build, train
 from dlcore.recipe import Recipe
 from dlcore.runs import checkpoints
 from dlcore.runs.checkpoints import (

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dlcore.engine.metrics import accuracy, confusion, per_class
+from dlcore.catalogue.metrics import accuracy, confusion, per_class
 
 TARGETS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
 FOUND = np.array([0, 1, 0, 1, 2, 2, 2, 0, 2])

@@ -1,0 +1,90 @@
+"""Tasks: what a network is to tell of a sample, made of the data's specification.
+
+A task owns what follows from the targets alone: how many outputs answer, what they say, how much a batch counts in a
+mean, and which shares are measured beside the loss. A loss may need fewer outputs, and says what they mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from dlcore.catalogue import metrics
+from dlcore.catalogue.spec import Classes, Numbers, Spec
+from dlcore.later import torch
+
+
+class Reads(Protocol):
+    """What a task needs of a loss."""
+
+    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Outputs (N, K) as class probabilities (N, classes) that sum to one."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Which of several classes a sample belongs to."""
+
+    classes: tuple[str, ...]
+    measures_accuracy: ClassVar[bool] = True
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    def predict(self, outputs: torch.Tensor, loss: Reads) -> torch.Tensor:
+        """Outputs (N, K) as probabilities (N, classes)."""
+        return loss.probabilities(outputs)
+
+    def answers(self, outputs: torch.Tensor, loss: Reads) -> torch.Tensor:
+        """The class numbers (N,) that outputs (N, K) stand for."""
+        return loss.probabilities(outputs).argmax(1)
+
+    def weight(self, targets: torch.Tensor) -> int:
+        """How many answers a batch's mean is over."""
+        return len(targets)
+
+    def accuracy(self, targets: np.ndarray, answers: np.ndarray) -> float | None:
+        """Share of samples (N,) whose class is right."""
+        return metrics.accuracy(targets, answers)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Values."""
+
+    names: tuple[str, ...]
+    classes: ClassVar[tuple[str, ...]] = ()
+    measures_accuracy: ClassVar[bool] = False
+
+    @property
+    def outputs(self) -> int:
+        return len(self.names)
+
+    def predict(self, outputs: torch.Tensor, loss: Reads) -> torch.Tensor:
+        """The outputs (N, values) themselves."""
+        return outputs
+
+    def answers(self, outputs: torch.Tensor, loss: Reads) -> torch.Tensor:
+        return outputs
+
+    def weight(self, targets: torch.Tensor) -> int:
+        """How many answers a batch's mean is over."""
+        return len(targets)
+
+    def accuracy(self, targets: np.ndarray, answers: np.ndarray) -> float | None:
+        """None: values are near or far, and neither right nor wrong."""
+        return None
+
+
+Task = Classification | Regression
+
+
+def task_of(spec: Spec) -> Task:
+    match spec.targets:
+        case Classes(names):
+            return Classification(names)
+        case Numbers(names):
+            return Regression(names)
