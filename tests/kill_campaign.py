@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from dlcore.__main__ import main
+from dlcore.cli.main import main
 from dlcore.engine.capture import network
 from dlcore.engine.predicting import predict
 from dlcore.runs.store import Store
