@@ -18,7 +18,9 @@ from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.facts import difference, news, table
 from pages.parts.frame import ensure_frame, part
 from pages.parts.live_chart import live_chart
-from pages.parts.session import conductor, draft, follow_address, latest_race, show_address
+from pages.parts.state.address import follow_address, show_address
+from pages.parts.state.drafts import draft
+from pages.parts.state.process import conductor, latest_race
 
 RATE = "Optimizer: learning rate"  # which has a row of its own
 TICK = 0.4  # seconds between two looks while learning rates are tried

@@ -11,17 +11,9 @@ from pages.parts.facts import difference, table
 from pages.parts.frame import ensure_frame, part
 from pages.parts.run_detail import charts, follow, one_run
 from pages.parts.runs_table import TICK, deleted, overview
-from pages.parts.session import (
-    follow_selection,
-    keep,
-    record,
-    remember,
-    select_runs,
-    selected_runs,
-    show_selection,
-    store,
-    widget,
-)
+from pages.parts.state.address import follow_selection, select_runs, selected_runs, show_selection
+from pages.parts.state.process import record, store
+from pages.parts.state.tab import keep, remember, widget
 from pages.parts.unknown_folders import unknown_folders
 
 AXES = ("step", "epoch", "time")

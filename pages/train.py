@@ -27,18 +27,10 @@ from pages.parts.download import download_button
 from pages.parts.facts import csv, table
 from pages.parts.frame import ensure_frame, part
 from pages.parts.live_chart import live_chart
-from pages.parts.session import (
-    Draft,
-    conductor,
-    draft,
-    follow_address,
-    keep,
-    remember,
-    runs_here,
-    show_address,
-    shown_run,
-    store,
-)
+from pages.parts.state.address import follow_address, show_address
+from pages.parts.state.drafts import Draft, draft
+from pages.parts.state.process import conductor, runs_here, store
+from pages.parts.state.tab import keep, remember, shown_run
 from pages.parts.steering import steer_button
 
 if TYPE_CHECKING:

@@ -133,8 +133,8 @@ def test_what_the_browser_loads_early_does_not_wait_for_torch():
 
 
 @pytest.mark.parametrize("file", INTERFACE, ids=short)
-def test_only_the_session_touches_what_streamlit_keeps(file):
-    if name_of(file) == "pages.parts.session":
+def test_only_the_folder_state_touches_what_streamlit_keeps(file):
+    if file.parent == ROOT / "pages/parts/state":
         return
     assert not uses(file, "session_state", "cache_resource", "cache_data", "query_params")
 

@@ -17,17 +17,10 @@ from pages.parts.facts import csv, facts, size, table
 from pages.parts.frame import part
 from pages.parts.live_chart import live_chart
 from pages.parts.runs_table import attempt
-from pages.parts.session import (
-    conductor,
-    draft,
-    keep,
-    record,
-    remember,
-    select_runs,
-    shown_run,
-    store,
-    widget,
-)
+from pages.parts.state.address import select_runs
+from pages.parts.state.drafts import draft
+from pages.parts.state.process import conductor, record, store
+from pages.parts.state.tab import keep, remember, shown_run, widget
 
 MOST_BRANCHES = 8  # that are listed
 HEIGHT = 300  # of the charts

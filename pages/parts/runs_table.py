@@ -1,7 +1,7 @@
 """The table of runs: what is kept, searched and filtered; the queue of those that wait; and those just deleted.
 
 It runs as a fragment, so that it can follow what trains here or elsewhere while the rest of the page stands still. What
-is selected is kept by number (`session.selected_runs`): rows come, go and change places under the person's eyes.
+is selected is kept by number (`selected_runs`): rows come, go and change places under the person's eyes.
 """
 
 import datetime
@@ -17,17 +17,9 @@ from dlcore.runs.store import StoreError
 from pages.parts.facts import size
 from pages.parts.frame import part
 from pages.parts.panels import escape, told
-from pages.parts.session import (
-    MOST_SELECTED,
-    conductor,
-    keep,
-    remember,
-    select_runs,
-    selected_runs,
-    set_widget,
-    store,
-    widget,
-)
+from pages.parts.state.address import MOST_SELECTED, select_runs, selected_runs
+from pages.parts.state.process import conductor, store
+from pages.parts.state.tab import keep, remember, set_widget, widget
 
 TICK = 2  # seconds between two looks at the runs while one is under way
 STATUSES = (*ACTIVE, "finished", "stopped", "failed", "interrupted")

@@ -21,8 +21,9 @@ from dlcore.recipes import RECIPES
 from dlcore.runs.records import Stored
 from dlcore.runs.store import Store
 from dlcore.studies import races
-from pages.parts import live_chart, session
+from pages.parts import live_chart
 from pages.parts.charts import DASHES, accuracy_figure, called, dashes, loss_figure
+from pages.parts.state import process
 from tests.pages.test_pages import choose, enabled, find, opened, press, seen, small, told, well
 from tests.waiting import wait_until
 
@@ -36,7 +37,7 @@ def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
     st.cache_resource.clear()
     yield tmp_path / "runs"
-    session.conductor().close()
+    process.conductor().close()
     st.cache_resource.clear()
 
 
@@ -80,7 +81,7 @@ def race(at: AppTest, rates: str = "own", epochs: int = 2) -> AppTest:
 
 def over() -> bool:
     """Whether the race is run."""
-    tuning, jobs = races.tuning(session.conductor()), session.latest_race()
+    tuning, jobs = races.tuning(process.conductor()), process.latest_race()
     return not (tuning and tuning.going) and len(jobs) == 2 and not any(job.active for job in jobs)
 
 
@@ -140,7 +141,7 @@ def test_contestants_are_not_offered_beside_themselves_but_are_after_the_next_ra
     other = trained(elsewhere)
     at = race(opened("compare"))
     assert find(at.multiselect, "Beside them").options == [called(other)]
-    before = session.latest_race()
+    before = process.latest_race()
     at = race(at)
     wait_until(lambda: called(before[0]) in find(well(at.run()).multiselect, "Beside them").options, LONG)
 
@@ -197,10 +198,10 @@ def test_a_run_of_a_newer_format_is_told_and_left_out(elsewhere):
 def test_without_a_store_earlier_jobs_can_be_beside_a_race(monkeypatch, tmp_path):
     (tmp_path / "a file").touch()
     monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "a file"))
-    job = session.conductor().submit("here", QUICK)
+    job = process.conductor().submit("here", QUICK)
     assert job.wait(LONG)
     at = race(beside(opened("compare"), job.number))
-    assert session.store() is None
+    assert process.store() is None
     assert [row[0] for row in rows(at)] == ["1", "2", "–"]
 
 
@@ -261,7 +262,7 @@ def test_a_race_at_given_rates_names_them_wherever_it_is_shown(charts, how):
     at = race(opened("compare"), how)
     wanted = {"Adam": "0.01" if how == "same" else "0.001", "SGD": "0.01"}
     assert RECIPES["two-moons"].recipe.optimizer.lr == 0.01
-    assert {job.name: f"{job.first_recipe.optimizer.lr:g}" for job in session.latest_race()} == wanted
+    assert {job.name: f"{job.first_recipe.optimizer.lr:g}" for job in process.latest_race()} == wanted
     assert {re.sub("<.*?>", "", row[1]): row[2] for row in rows(at)} == rates(at) == wanted
     assert set(legend(charts["race-accuracy-chart"])) == {f"{name} · rate {rate}" for name, rate in wanted.items()}
     (verdict,) = [found.value.replace("\\", "") for found in at.success]
@@ -271,12 +272,12 @@ def test_a_race_at_given_rates_names_them_wherever_it_is_shown(charts, how):
 
 def test_the_best_of_three_are_tried_first_and_told_and_kept(root, charts):
     at = race(opened("compare"), "best", epochs=10)
-    names = [row["name"] for row in reversed(session.store().rows())]
+    names = [row["name"] for row in reversed(process.store().rows())]
     assert names == [*(f"Adam, rate {rate}" for rate in ("0.0001", "0.001", "0.01")),
                      *(f"SGD, rate {rate}" for rate in ("0.001", "0.01", "0.1")), "Adam", "SGD"]  # fmt: skip
-    tuning = races.tuning(session.conductor())
+    tuning = races.tuning(process.conductor())
     text = seen(at).replace("\\", "")
-    for job in session.latest_race():
+    for job in process.latest_race():
         (best,) = [one for one in tuning.tries[job.name] if one.won]
         assert job.first_recipe.optimizer.lr == best.rate
         assert f"{job.name}: {tuning.told(job.name)}" in text
@@ -287,7 +288,7 @@ def test_the_best_of_three_are_tried_first_and_told_and_kept(root, charts):
 
 
 def test_the_bar_never_falls_from_the_first_try_to_the_end_of_the_race(monkeypatch):
-    conductor, gate, came = session.conductor(), threading.Semaphore(0), []
+    conductor, gate, came = process.conductor(), threading.Semaphore(0), []
     begin = conductor.race
 
     def held(*arguments, **how):
@@ -310,7 +311,7 @@ def test_the_bar_never_falls_from_the_first_try_to_the_end_of_the_race(monkeypat
         bars.append(bar(well(at.run())))
         gate.release()
         wait_until(lambda before=stage: tuning.stage is not before, LONG)
-        wait_until(lambda: all(job.ready for job in session.latest_race()), LONG)
+        wait_until(lambda: all(job.ready for job in process.latest_race()), LONG)
         bars.append(bar(well(at.run())))
     assert [text.split(" · ")[:2] for _, text in bars] == [
         ["**paused**", "trying learning rates: Adam at 0.0001, 0.001, 0.01"],
@@ -321,7 +322,7 @@ def test_the_bar_never_falls_from_the_first_try_to_the_end_of_the_race(monkeypat
     ]
     assert [value for value, _ in bars] == [0, 18, 18, 37, 37]  # three tries of 2 epochs each, and a race of 20
     assert "38% of tries and race" in bars[-1][1]
-    for job in session.latest_race():
+    for job in process.latest_race():
         job.resume()
     wait_until(over, LONG)
     assert bar(well(at.run()))[0] == 100
@@ -333,17 +334,17 @@ def test_a_page_that_is_closed_meanwhile_leaves_the_race_on_its_way():
     press(at, "Start")
     del at
     wait_until(over, LONG)
-    assert [job.name for job in session.latest_race()] == ["Adam", "SGD"]
+    assert [job.name for job in process.latest_race()] == ["Adam", "SGD"]
 
 
 def test_stop_ends_the_tries_and_there_is_no_race():
     at = small(opened("compare"), epochs=100_000)
     press(at, "Start")
-    wait_until(lambda: session.latest_race()[0].ready, LONG)
+    wait_until(lambda: process.latest_race()[0].ready, LONG)
     assert "trying learning rates: SGD at 0.001, 0.01, 0.1 · contestant 1 of 4 · epoch" in seen(well(at.run()))
     press(at, "Stop")
-    wait_until(lambda: not races.tuning(session.conductor()).going, LONG)
-    assert [job.name for job in session.jobs()] == [f"SGD, rate {rate}" for rate in ("0.001", "0.01", "0.1")]
+    wait_until(lambda: not races.tuning(process.conductor()).going, LONG)
+    assert [job.name for job in process.jobs()] == [f"SGD, rate {rate}" for rate in ("0.001", "0.01", "0.1")]
     assert "Start" in enabled(well(at.run()))
     assert "stopped while learning rates were tried" in at.info[0].value
     assert not at.success
@@ -352,8 +353,8 @@ def test_stop_ends_the_tries_and_there_is_no_race():
 def test_nothing_can_be_started_while_rates_are_tried(monkeypatch):
     at = small(opened("compare"), epochs=100_000)
     press(at, "Start")
-    tuning = races.tuning(session.conductor())
-    monkeypatch.setattr(session, "latest_race", lambda: [])  # as between two tries
+    tuning = races.tuning(process.conductor())
+    monkeypatch.setattr(process, "latest_race", lambda: [])  # as between two tries
     assert not enabled(opened("compare")) & {"Start", "Step"}
     assert tuning.going
 
@@ -362,10 +363,10 @@ def test_a_rate_that_a_contestant_is_given_is_not_tried(charts):
     at = give(opened("compare"), "Optimizer/sgd", "select_slider", "Learning rate", 0.05)
     assert rates(at)["SGD"] == "0.05"
     race(at, "best", epochs=5)
-    assert [row["name"] for row in reversed(session.store().rows())] == [
+    assert [row["name"] for row in reversed(process.store().rows())] == [
         *(f"Adam, rate {rate}" for rate in ("0.0001", "0.001", "0.01")), "Adam", "SGD",
     ]  # fmt: skip
-    assert session.jobs()[-1].first_recipe.optimizer.lr == 0.05
+    assert process.jobs()[-1].first_recipe.optimizer.lr == 0.05
 
 
 # --- The address
@@ -397,7 +398,7 @@ def opened_at(address: dict[str, str]) -> AppTest:
 
 def restart() -> None:
     """The dashboard ends, and begins again over the same runs."""
-    session.conductor().close()
+    process.conductor().close()
     st.cache_resource.clear()
 
 
@@ -406,7 +407,7 @@ def test_a_contestant_is_given_settings_by_the_controls_of_the_train_page():
     give(at, "Optimizer/sgd", "slider", "Momentum", 0.5)
     give(at, "Optimizer/sgd", "selectbox", "Architecture", "linear")
     press(at, "Start")
-    recipes = {job.name: job.first_recipe for job in session.jobs()}
+    recipes = {job.name: job.first_recipe for job in process.jobs()}
     assert (recipes["SGD"].optimizer.momentum, recipes["SGD"].model.kind) == (0.5, "linear")
     assert {recipes[name].model.kind for name in ("Adam", "RMSprop", "NAdam")} == {"mlp"}
     shown = differences(at)
@@ -454,7 +455,7 @@ def test_contestants_with_settings_of_their_own_need_no_syntax():
     well(find(at.text_input, "Contestants").set_value("One, Two, Three").run())
     give(at, "Own settings/2", "slider", "Beta 1", 0.5)
     press(at, "Start")
-    optimizers = {job.name: job.first_recipe.optimizer for job in session.jobs()}
+    optimizers = {job.name: job.first_recipe.optimizer for job in process.jobs()}
     base = RECIPES["two-moons"].recipe.optimizer
     assert optimizers["One"] == base.model_copy(update={"lr": 0.001})
     assert optimizers["Two"] == SGD()
@@ -473,42 +474,42 @@ def test_a_contestant_that_is_there_twice_is_told():
 
 def test_a_contestant_that_is_let_go_stays_in_its_race(charts):
     at = race(opened("compare"))
-    first, second = races.ranking(session.latest_race())
+    first, second = races.ranking(process.latest_race())
     assert first.wait_saved(LONG)
     assert second.wait_saved(LONG)
-    session.conductor().forget(first.number)
+    process.conductor().forget(first.number)
     for _ in range(2):
         assert [(row[0], re.sub("<.*?>", "", row[1])) for row in rows(well(at.run()))] == [
             ("1", first.name),
             ("2", second.name),
         ]
         assert f"{first.name} came first" in at.success[0].value
-        session.conductor().forget(second.number)
-    assert not session.jobs()
+        process.conductor().forget(second.number)
+    assert not process.jobs()
     assert len(legend(charts["race-loss-chart"])) == 2
 
 
 def test_the_last_race_is_there_again_after_a_restart():
     race(opened("compare"))
-    names = [job.name for job in session.latest_race()]
+    names = [job.name for job in process.latest_race()]
     restart()
     at = opened("compare")
-    assert [run.name for run in session.latest_race()] == names
+    assert [run.name for run in process.latest_race()] == names
     assert [row[0] for row in rows(at)] == ["1", "2"]
     assert "came first" in at.success[0].value
     assert "equally good networks" not in at.success[0].value
     assert not enabled(at) & {"Pause", "Stop"}
     race(at)
-    assert all(isinstance(run, Job) for run in session.latest_race())
+    assert all(isinstance(run, Job) for run in process.latest_race())
 
 
 def test_a_contestant_that_goes_on_is_still_in_its_race():
     at = race(opened("compare"))
-    first, second = session.latest_race()
+    first, second = process.latest_race()
     restart()
-    job = session.conductor().resume(first.number, {"epochs": 100_000})
+    job = process.conductor().resume(first.number, {"epochs": 100_000})
     job.race = first.race  # as the conductor keeps it
-    assert [run.number for run in session.latest_race()] == [first.number, second.number]
+    assert [run.number for run in process.latest_race()] == [first.number, second.number]
     at = opened("compare")
     assert len(rows(at)) == 2
     assert not at.success  # the race is on

@@ -21,8 +21,9 @@ from dlcore.inside.drawing import drawing_to_digit
 from dlcore.recipe import Recipe
 from dlcore.runs.records import Stored
 from dlcore.runs.store import Store
-from pages.parts import answers, asking, session
+from pages.parts import answers, asking
 from pages.parts.charts import called
+from pages.parts.state import process
 from tests.pages.test_pages import busy, go, listen, opened, press, seen, well
 from tests.waiting import wait_until
 
@@ -39,7 +40,7 @@ def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setattr(asking, "PATIENCE", LONG)  # however slow the machine, an answer comes with the page
     st.cache_resource.clear()
     yield tmp_path / "runs"
-    session.conductor().close()
+    process.conductor().close()
     st.cache_resource.clear()
 
 
@@ -121,7 +122,7 @@ def test_the_latest_stored_run_answers_when_nothing_trains_here(elsewhere):
 def test_a_run_of_this_process_comes_first_and_is_listed_once(elsewhere):
     old = trained(elsewhere)
     at = opened("draw")
-    job = trained(session.conductor(), "here")
+    job = trained(process.conductor(), "here")
     newer = trained(elsewhere, "newer")
     well(go(at, "reference"))
     well(go(at, "draw"))
@@ -181,10 +182,10 @@ def test_without_a_store_the_page_works_as_ever(monkeypatch, tmp_path):
     (tmp_path / "a file").touch()
     monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "a file"))
     at = opened("draw")
-    assert session.store() is None
+    assert process.store() is None
     assert "No network can read your drawing yet" in at.subheader[0].value
     press(at, "Train digits")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     wait_until(lambda: job.ready, LONG)
     at = drawn()
     assert "last, epoch" in seen(at)
@@ -205,19 +206,19 @@ def test_a_stored_run_answers_with_its_best_weights_when_asked_to(elsewhere):
 
 
 def test_a_job_answers_with_its_best_weights_when_asked_to():
-    job = overfitted(session.conductor())
+    job = overfitted(process.conductor())
     assert job.best is None  # its best epoch was before it went on, and is in the store alone
     at = weigh(drawn(), "best")
-    assert shares(at) == said(session.store(), job.number, job.history.best.epoch)
-    again = trained(session.conductor(), "again")
+    assert shares(at) == said(process.store(), job.number, job.history.best.epoch)
+    again = trained(process.conductor(), "again")
     assert again.best.epochs == 3
     choose(well(at.run()), again.number)
     assert "best, epoch 3" in seen(at)
-    assert shares(at) == said(session.store(), again.number, 3)
+    assert shares(at) == said(process.store(), again.number, 3)
 
 
 def test_before_the_first_epoch_the_last_weights_answer_and_say_so():
-    job = session.conductor().submit("digits", QUICK, paused=True)
+    job = process.conductor().submit("digits", QUICK, paused=True)
     wait_until(lambda: job.ready, LONG)
     job.step()
     wait_until(lambda: job.history.steps == 1, LONG)
@@ -304,7 +305,7 @@ def test_a_run_that_another_process_trains_is_followed(elsewhere):
 
 def test_a_stroke_asks_the_disk_once_a_second_at_most(elsewhere, monkeypatch):
     job = overfitted(elsewhere)
-    session.store()
+    process.store()
     read = []
     for name in ("open", "checkpoints", "rows"):
         real = getattr(Store, name)
@@ -321,7 +322,7 @@ def test_while_the_pen_moves_only_its_movements_ask_what_trains(monkeypatch):
     ask = Job.ask
     monkeypatch.setattr(Job, "ask", lambda job, function: asked.append(job.number) or ask(job, function))
     monkeypatch.setattr(answers, "PEN_RESTS", LONG)
-    job = session.conductor().submit("digits", QUICK, paused=True)
+    job = process.conductor().submit("digits", QUICK, paused=True)
     wait_until(lambda: job.ready)
     at = drawn()
     assert asked == [job.number]
@@ -339,7 +340,7 @@ def test_while_the_pen_moves_only_its_movements_ask_what_trains(monkeypatch):
 
 def test_a_run_that_ended_is_asked_once_more_though_the_pen_moves(monkeypatch):
     monkeypatch.setattr(answers, "PEN_RESTS", LONG)
-    job = session.conductor().submit("digits", QUICK, paused=True)
+    job = process.conductor().submit("digits", QUICK, paused=True)
     wait_until(lambda: job.ready)
     at = drawn()
     assert "epoch 0" in seen(at)
@@ -349,7 +350,7 @@ def test_a_run_that_ended_is_asked_once_more_though_the_pen_moves(monkeypatch):
 
 
 def test_a_busy_network_keeps_its_last_answer_with_a_sentence_and_no_page_waiting(monkeypatch):
-    first, second = (session.conductor().submit(name, QUICK, paused=True) for name in ("first", "second"))
+    first, second = (process.conductor().submit(name, QUICK, paused=True) for name in ("first", "second"))
     wait_until(lambda: first.ready and second.ready, LONG)
     at = choose(drawn(), first.number, second.number)
     before = shares(at)
@@ -370,8 +371,8 @@ def test_a_busy_network_keeps_its_last_answer_with_a_sentence_and_no_page_waitin
 
 
 def test_a_finished_run_that_waits_for_another_ones_step_is_looked_at_again(monkeypatch):
-    done = trained(session.conductor(), "done")
-    training = session.conductor().submit("training", QUICK, paused=True)
+    done = trained(process.conductor(), "done")
+    training = process.conductor().submit("training", QUICK, paused=True)
     wait_until(lambda: training.ready, LONG)
     monkeypatch.setattr(asking, "PATIENCE", 0.01)
     at = opened()

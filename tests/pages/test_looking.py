@@ -16,7 +16,7 @@ from dlcore.catalogue.optimizers import SGD
 from dlcore.engine.capture import network
 from dlcore.recipe import Recipe
 from dlcore.settings import choices
-from pages.parts import session
+from pages.parts.state import process
 from tests.pages.test_pages import PAGES, find, go, press, small, well
 from tests.pages.test_pages import opened as open_page
 from tests.running import DROPPING, LONG, MOONS, alone, changed, fingerprint, finish, opened
@@ -91,7 +91,7 @@ def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
     monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
     st.cache_resource.clear()
     yield tmp_path / "runs"
-    session.conductor().close()
+    process.conductor().close()
     st.cache_resource.clear()
 
 
@@ -154,7 +154,7 @@ def test_no_page_touches_the_generators(page, own_process, monkeypatch):
         assert earlier.wait_saved(LONG)
     with watched(monkeypatch):
         at = open_page()
-        under_way = [session.conductor().submit("digits", changed(DIGITS, epochs=100000)) for _ in range(2)]
+        under_way = [process.conductor().submit("digits", changed(DIGITS, epochs=100000)) for _ in range(2)]
         wait_until(lambda: all(job.history.epochs for job in under_way))
         at.session_state["kept/strokes"] = STROKES
         at.session_state["kept/draw/runs"] = [earlier.number, under_way[0].number]
@@ -171,17 +171,17 @@ def test_no_click_touches_the_generators(own_process, monkeypatch):
     with watched(monkeypatch):
         at = small(open_page(), epochs=4)
         press(at, "Step")
-        wait_until(lambda: session.jobs() and session.jobs()[0].history.steps)
+        wait_until(lambda: process.jobs() and process.jobs()[0].history.steps)
         press(at, "Resume")
-        finish(session.jobs()[0])
-        assert session.jobs()[0].wait_saved(LONG)
+        finish(process.jobs()[0])
+        assert process.jobs()[0].wait_saved(LONG)
         well(at.run())
         go(at, "runs")
         press(at, "Branch")
         press(at, "Start")
         go(at, "compare")
         press(at, "Start")
-        wait_until(lambda: any(job.history.epochs for job in session.latest_race()))
+        wait_until(lambda: any(job.history.epochs for job in process.latest_race()))
         press(at, "Stop")
         go(at, "draw")
         assert not find(at.multiselect, "Runs").disabled

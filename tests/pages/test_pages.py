@@ -24,7 +24,8 @@ from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.settings import choices, family_of
 from dlcore.sharing import to_query
-from pages.parts import asking, live_chart, panels, session
+from pages.parts import asking, live_chart, panels
+from pages.parts.state import drafts, process, tab
 from tests.running import settle
 from tests.waiting import wait_until
 
@@ -45,7 +46,7 @@ def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     monkeypatch.setattr(asking, "PATIENCE", LONG)  # however slow the machine, an answer comes with the page
     st.cache_resource.clear()
     yield
-    session.conductor().close()
+    process.conductor().close()
     st.cache_resource.clear()
 
 
@@ -109,7 +110,7 @@ def listen(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
 
 def over() -> bool:
-    return bool(session.jobs()) and not any(job.active for job in session.jobs())
+    return bool(process.jobs()) and not any(job.active for job in process.jobs())
 
 
 # --- Every page
@@ -235,7 +236,7 @@ def test_own_values_survive_a_visit_to_another_page():
 
 def test_start_trains_to_the_end_and_the_table_appears():
     at = press(small(opened()), "Start")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     assert job.name.startswith("two-moons")
     assert job.recipe.epochs == 3
     wait_until(over, LONG)
@@ -261,7 +262,7 @@ def test_a_regression_shows_neither_accuracy_nor_classes():
 
 def test_step_takes_one_step_from_fresh_weights_and_stop_ends_it():
     at = press(small(opened()), "Step")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     wait_until(lambda: job.history.steps == 1, LONG)
     well(at.run())
     assert job.status == "paused"
@@ -280,7 +281,7 @@ def test_what_the_page_says_of_a_paused_run_is_of_the_step_after_which_it_stands
     monkeypatch.setattr(panels, "IN_HAND", LONG)
     at = choose(opened(), "Recipe", "digits")
     press(well(find(at.number_input, "Epochs").set_value(100_000).run()), "Start")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     wait_until(lambda: job.history.steps, LONG)
     well(at.run())
     asked, add_step = listen(monkeypatch), History.add_step
@@ -303,7 +304,7 @@ def test_a_run_that_diverges_says_what_to_do():
     press(at, "Start")
     wait_until(over, LONG)
     well(at.run())
-    assert session.jobs()[0].status == "failed"
+    assert process.jobs()[0].status == "failed"
     assert "smaller learning rate" in told(at)
 
 
@@ -312,13 +313,13 @@ def test_another_tab_finds_the_run():
     other = opened()
     assert find(other.selectbox, "Recipe").value == "two-moons"
     assert find(other.number_input, "Epochs").value == 2
-    assert len(session.jobs()) == 1
+    assert len(process.jobs()) == 1
 
 
 def under_way(at: AppTest, epochs: int = 100_000) -> Job:
     """A run of two moons, paused after its first epoch, whose page is drawn."""
     press(small(at, epochs), "Start")
-    job = session.jobs()[-1]
+    job = process.jobs()[-1]
     wait_until(lambda: job.history.epochs, LONG)
     job.pause()
     settle(job)
@@ -360,7 +361,7 @@ def test_a_busy_network_is_a_sentence_beside_its_last_picture(monkeypatch, recip
     figures = drawn(monkeypatch)
     at = choose(opened(), "Recipe", recipe)
     press(at, "Step")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     wait_until(lambda: job.history.steps == 1, LONG)
     well(at.run())
     before = figures.pop("fit")
@@ -383,7 +384,7 @@ def test_a_busy_network_is_a_sentence_beside_its_last_picture(monkeypatch, recip
 
 def test_a_network_that_is_busy_from_the_start_is_a_sentence(monkeypatch):
     at = opened()
-    job = session.conductor().submit("moons", RECIPES["two-moons"].recipe, paused=True)
+    job = process.conductor().submit("moons", RECIPES["two-moons"].recipe, paused=True)
     wait_until(lambda: job.ready, LONG)
     monkeypatch.setattr(asking, "PATIENCE", 0.01)
     with busy(job):
@@ -445,7 +446,7 @@ def test_a_boundary_is_of_the_moment_that_the_charts_show(monkeypatch):
 
     at = opened()
     under_way(at)
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     before = job.history.steps
     job.step()
     wait_until(lambda: job.history.steps > before, LONG)  # or there would be nothing new to ask
@@ -463,14 +464,14 @@ def test_a_look_is_at_the_run_that_the_page_was_drawn_for(monkeypatch):
     def another(runs) -> None:
         """Another tab has queued a run of pictures, and its turn comes while the page is drawn."""
         status(runs)
-        if len(session.jobs()) == 1:
-            pictures = session.conductor().submit("pictures", Recipe(), paused=True, in_turn=True)
-            session.jobs()[0].stop()
+        if len(process.jobs()) == 1:
+            pictures = process.conductor().submit("pictures", Recipe(), paused=True, in_turn=True)
+            process.jobs()[0].stop()
             wait_until(lambda: pictures.ready, LONG)
 
     monkeypatch.setattr(panels, "status", another)
     well(at.run())
-    assert session.shown_run().name == "pictures"
+    assert tab.shown_run().name == "pictures"
     assert "of 630" in seen(at)
 
 
@@ -487,16 +488,16 @@ def test_a_look_at_what_stands_still_asks_and_builds_nothing(monkeypatch):
 
 
 def test_another_tab_shows_what_trains_rather_than_what_is_over():
-    session.store()
-    going = session.conductor().submit("going", RECIPES["two-moons"].recipe, paused=True)
-    over_ = session.conductor().submit("over", Recipe(epochs=1))
+    process.store()
+    going = process.conductor().submit("going", RECIPES["two-moons"].recipe, paused=True)
+    over_ = process.conductor().submit("over", Recipe(epochs=1))
     wait_until(lambda: going.ready and not over_.active, LONG)
     at = well(opened())
     assert enabled(at) >= {"Resume", "Stop"}
     assert find(at.selectbox, "Recipe").value == "two-moons"
     going.stop()
     wait_until(lambda: not going.active, LONG)
-    assert session.shown_run() is going  # and what a person looks at stays when it is over
+    assert tab.shown_run() is going  # and what a person looks at stays when it is over
 
 
 def test_what_is_queued_waits_its_turn_and_keeps_the_pace():
@@ -504,11 +505,11 @@ def test_what_is_queued_waits_its_turn_and_keeps_the_pace():
     first = under_way(at)
     well(at.select_slider(key="pace").set_value(20).run())
     press(at, "Queue")
-    second = session.jobs()[-1]
+    second = process.jobs()[-1]
     assert second is not first
     assert (second.status, second.pace) == ("queued", 20)
-    assert session.shown_run() is first
-    other = session.conductor().submit("not in turn", RECIPES["two-moons"].recipe, paused=True)
+    assert tab.shown_run() is first
+    other = process.conductor().submit("not in turn", RECIPES["two-moons"].recipe, paused=True)
     wait_until(lambda: other.ready, LONG)
     assert second.status == "queued"
     first.stop()
@@ -523,13 +524,13 @@ def test_queue_counts_two_quick_clicks_as_one_whatever_the_clock_says(monkeypatc
     under_way(at)
     press(at, "Queue")
     press(at, "Queue")
-    assert len(session.jobs()) == 2
+    assert len(process.jobs()) == 2
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now - 3600)  # somebody sets the clock
     clock = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: clock + 10)
     press(at, "Queue")
-    assert len(session.jobs()) == 3
+    assert len(process.jobs()) == 3
 
 
 def test_the_pace_is_that_of_the_run_in_every_tab_and_else_the_one_that_was_chosen():
@@ -563,7 +564,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs and classes with such names: some over, one that is a branch, and some under way."""
     monkeypatch.setattr(type(RECIPES["two-moons"].recipe.data), "classes", (f"{HOSTILE}0", f"{HOSTILE}1"))
     monkeypatch.setattr(type(RECIPES[DEFAULT].recipe.data), "classes", tuple(f"{HOSTILE}{i}" for i in range(10)))
-    conductor, moons = session.conductor(), RECIPES["two-moons"].recipe.model_copy(update={"epochs": 2})
+    conductor, moons = process.conductor(), RECIPES["two-moons"].recipe.model_copy(update={"epochs": 2})
     done = conductor.submit(HOSTILE, moons)
     assert done.wait(LONG)
     assert done.wait_saved(LONG)
@@ -654,7 +655,7 @@ def test_a_changed_recipe_is_named_after_the_one_that_it_comes_nearest_to():
     at = well(opened(address=link_to("two-moons") | {"epochs": "3"}))
     assert find(at.selectbox, "Recipe").value == "two-moons"
     press(at, "Start")
-    assert session.jobs()[0].name == f"two-moons{session.CHANGED}"
+    assert process.jobs()[0].name == f"two-moons{drafts.CHANGED}"
 
 
 def test_a_recipe_that_came_far_keeps_its_name_in_every_tab():
@@ -666,7 +667,7 @@ def test_a_recipe_that_came_far_keeps_its_name_in_every_tab():
     press(again, ":material/undo: Reset")
     assert again.query_params == link_to("two-moons")
     press(at, "Step")
-    assert session.jobs()[0].name == f"two-moons{session.CHANGED}"
+    assert process.jobs()[0].name == f"two-moons{drafts.CHANGED}"
     assert find(opened().selectbox, "Recipe").value == "two-moons"  # by the name of the run that is there
 
 
@@ -797,7 +798,7 @@ def test_a_race_runs_to_its_verdict_and_the_field_is_remembered():
     well(at.multiselect[0].set_value(["adam", "sgd"]).run())
     choose(at, "Learning rates", "own")
     press(at, "Start")
-    assert [job.name for job in session.jobs()] == ["Adam", "SGD"]
+    assert [job.name for job in process.jobs()] == ["Adam", "SGD"]
     wait_until(over, LONG)
     well(at.run())
     assert "samples right after 2 epochs" in seen(at)
@@ -818,7 +819,7 @@ def test_draw_says_what_to_do_first():
 
 def test_draw_trains_digits_at_a_click_and_then_offers_the_pad():
     at = press(opened("draw"), "Train digits")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     assert (job.name, job.recipe) == (DEFAULT, RECIPES[DEFAULT].recipe)
     assert at.multiselect[0].value == [job.number]
     assert "The pad is empty" in seen(at)
@@ -875,4 +876,4 @@ def test_the_line_of_runs_is_there_before_the_first_one():
     assert (line.disabled, line.options) == (True, [f"{DEFAULT} · not started"])
     under_way(at)
     (line,) = at.pills
-    assert (line.disabled, line.options) == (False, [f"{panels.escape(session.jobs()[0].name)} · run 1"])
+    assert (line.disabled, line.options) == (False, [f"{panels.escape(process.jobs()[0].name)} · run 1"])

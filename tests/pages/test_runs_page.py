@@ -18,8 +18,9 @@ from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.runs.records import Branch, Stored
 from dlcore.runs.store import Store
-from pages.parts import panels, runs_table, session
+from pages.parts import panels, runs_table
 from pages.parts.run_detail import csv
+from pages.parts.state import process, tab
 from tests.pages.test_pages import enabled, find, go, opened, press, seen, told, well
 from tests.running import ENDLESS, LONG, MOONS, changed, finish
 from tests.waiting import wait_until
@@ -33,7 +34,7 @@ def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
     st.cache_resource.clear()
     yield tmp_path / "runs"
-    session.conductor().close()
+    process.conductor().close()
     st.cache_resource.clear()
 
 
@@ -330,13 +331,13 @@ def test_what_is_no_name_is_refused_in_one_sentence_and_changes_nothing(root, el
 
 def test_a_run_of_this_process_is_renamed_everywhere(root):
     at = press(fast(opened()), "Start")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     at = go(at, "runs")
     fill(at, at.text_input, "Name", "mine")
-    assert (job.name, session.store().open(job.number).name) == ("mine", "mine")
+    assert (job.name, process.store().open(job.number).name) == ("mine", "mine")
     job.stop()
     kept(job)
-    assert session.store().open(job.number).name == "mine"
+    assert process.store().open(job.number).name == "mine"
 
 
 def fast(at: AppTest) -> AppTest:
@@ -445,7 +446,7 @@ def interrupted(root: Path) -> int:
 def test_an_interrupted_run_goes_on_and_train_shows_it(root):
     number = interrupted(root)
     at = press(shown(), "Resume")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     assert (job.number, job.recipe) == (number, MOONS)
     assert find(at.button, "Start")  # this is the Train page
     assert "of 3 · step" in seen(at)
@@ -454,9 +455,9 @@ def test_an_interrupted_run_goes_on_and_train_shows_it(root):
 
 
 def test_a_run_that_lacks_nothing_but_its_end_says_so_and_resume_ends_it(root):
-    number = trained(session.conductor()).number
-    session.conductor().close()
-    store = session.store()
+    number = trained(process.conductor()).number
+    process.conductor().close()
+    store = process.store()
     store._do(lambda db: db.execute("UPDATE runs SET status = 'training'"), write=True)  # as a kill leaves it
     store.close()
     st.cache_resource.clear()
@@ -464,7 +465,7 @@ def test_a_run_that_lacks_nothing_but_its_end_says_so_and_resume_ends_it(root):
     at = shown(number)
     assert "all its epochs are done: Resume ends it" in seen(at)
     press(at, "Resume")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     finish(job)
     assert (job.status, len(job.history.epochs)) == ("finished", MOONS.epochs)
 
@@ -476,11 +477,11 @@ def test_a_contestant_that_goes_on_alone_is_on_train_and_in_its_race(root):
     elsewhere.close()
     elsewhere.store.close()
     at = press(shown(racing[1].number), "Resume")
-    (job,) = session.jobs()
-    assert session.shown_run() is job
+    (job,) = process.jobs()
+    assert tab.shown_run() is job
     assert "of 3 · step" in seen(at)
     finish(job)
-    assert [run.number for run in session.latest_race()] == [contestant.number for contestant in racing]
+    assert [run.number for run in process.latest_race()] == [contestant.number for contestant in racing]
     assert "b came first" in seen(go(at, "compare"))  # of all that are in it, and a has no epoch done
 
 
@@ -491,7 +492,7 @@ def test_a_finished_run_goes_on_with_more_epochs(elsewhere):
     assert (field.min, field.value) == (4, 6)
     fill(at, at.number_input, "Epochs in all", 5)
     press(at, "Resume")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     finish(job)
     assert [row.epoch for row in job.history.epochs] == [1, 2, 3, 4, 5]
     assert [change.setting for change in job.history.changes] == ["epochs"]
@@ -504,7 +505,7 @@ def test_a_run_that_its_rule_ended_goes_on_without_it(elsewhere):
     assert find(at.number_input, "Epochs in all").value == 3
     assert "The rules that end it early are turned off" in find(at.button, "Resume").help
     press(at, "Resume")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     finish(job)
     assert len(job.history.epochs) == 3
     assert [change.setting for change in job.history.changes] == ["stop.accuracy"]
@@ -540,7 +541,7 @@ def test_a_branch_begins_on_the_train_page_at_the_best_epoch_or_another(elsewher
     assert "Start makes a branch" in seen(at)
     assert find(at.number_input, "Epochs").value == 3
     press(go(at, "train"), "Start")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     assert (job.branch.parent, job.branch.epoch) == (run.number, 2)
 
 
@@ -576,14 +577,14 @@ def test_a_deleted_run_of_this_process_leaves_it_and_comes_back_as_a_stored_one(
     well(find(at.selectbox, "Recipe").select("two-moons").run())
     well(find(at.number_input, "Epochs").set_value(2).run())
     press(at, "Start")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     kept(job)
     press(press(go(at, "runs"), "Delete"), "Delete it")
-    assert session.jobs() == []
+    assert process.jobs() == []
     assert "No run is kept yet" in at.subheader[0].value
     press(at, "Undo")
-    assert session.jobs() == []
-    assert isinstance(session.record(job.number), Stored)
+    assert process.jobs() == []
+    assert isinstance(process.record(job.number), Stored)
     assert "two-moons" in title(at)
     press(press(at, "Delete"), "Delete it")
     press(at, f"Bring back run {job.number}")
@@ -624,8 +625,8 @@ def test_runs_of_the_same_recipe_say_so(root):
 
 def test_the_queue_can_be_ordered_and_left(root):
     at = opened()
-    session.conductor().set_at_once(1)
-    running, *waiting = [session.conductor().submit(f"run {letter}", ENDLESS) for letter in "abcd"]
+    process.conductor().set_at_once(1)
+    running, *waiting = [process.conductor().submit(f"run {letter}", ENDLESS) for letter in "abcd"]
     go(at, "runs")
     assert "Queue: 3 waiting" in [expander.label for expander in at.expander]
     press(at, ":material/arrow_upward: Up run 4")
@@ -639,18 +640,18 @@ def test_the_queue_can_be_ordered_and_left(root):
 
 
 def order() -> list[int]:
-    return [job.number for jobs in session.conductor().queue for job in jobs if job.active]
+    return [job.number for jobs in process.conductor().queue for job in jobs if job.active]
 
 
 def test_how_many_train_at_once_is_kept_for_the_next_start(root):
     entered(root)
     at = shown()
-    assert find(at.number_input, "At once").value == session.AT_ONCE
+    assert find(at.number_input, "At once").value == process.AT_ONCE
     fill(at, at.number_input, "At once", 5)
-    assert session.conductor().at_once == 5
-    session.conductor().close()
+    assert process.conductor().at_once == 5
+    process.conductor().close()
     st.cache_resource.clear()
-    assert session.conductor().at_once == 5
+    assert process.conductor().at_once == 5
 
 
 # --- A store that cannot be used
@@ -667,9 +668,9 @@ def test_a_store_that_cannot_be_had_is_told_and_nothing_breaks(monkeypatch, tmp_
 
 def test_a_store_that_can_only_be_read_shows_its_runs(root, elsewhere, monkeypatch):
     entered(root, "old")
-    monkeypatch.setattr(session.store(), "writable", False)
-    session.conductor.clear()
-    monkeypatch.setattr(session.store(), "_problem", "Runs cannot be kept.")
+    monkeypatch.setattr(process.store(), "writable", False)
+    process.conductor.clear()
+    monkeypatch.setattr(process.store(), "_problem", "Runs cannot be kept.")
     at = opened()
     assert "Runs cannot be kept." in told(at)
     assert "Dismiss" not in [button.label for button in at.button]
@@ -685,11 +686,11 @@ def test_a_disk_that_fails_meanwhile_is_told(zoo, monkeypatch):
     def fails(*arguments):
         raise sqlite3.OperationalError("disk I/O error")
 
-    connection = session.store()._reader
-    monkeypatch.setattr(session.store(), "_reader", type("Broken", (), {"execute": fails, "in_transaction": False}))
+    connection = process.store()._reader
+    monkeypatch.setattr(process.store(), "_reader", type("Broken", (), {"execute": fails, "in_transaction": False}))
     well(at.run())
     assert "disk I/O error" in told(at)
-    monkeypatch.setattr(session.store(), "_reader", connection)
+    monkeypatch.setattr(process.store(), "_reader", connection)
     assert ids(well(at.run())) == [3, 2, 1]
 
 
@@ -698,9 +699,9 @@ def test_a_disk_that_fails_meanwhile_is_told(zoo, monkeypatch):
 
 def test_a_folder_that_the_list_does_not_know_is_offered_and_entered(root):
     for name in (HOSTILE, "other"):
-        trained(session.conductor(), name)
-    session.conductor().close()
-    session.store().close()
+        trained(process.conductor(), name)
+    process.conductor().close()
+    process.store().close()
     for file in root.glob("dlcore.db*"):
         file.unlink()
     (root / "2" / "run.json").unlink()
@@ -720,9 +721,9 @@ def test_a_folder_that_the_list_does_not_know_is_offered_and_entered(root):
 
 
 def test_what_happened_to_the_store_is_told_without_marks_of_code_until_it_is_dismissed(root):
-    trained(session.conductor())
-    session.conductor().close()
-    session.store().close()
+    trained(process.conductor())
+    process.conductor().close()
+    process.store().close()
     for file in root.glob("dlcore.db*"):
         file.unlink()
     st.cache_resource.clear()

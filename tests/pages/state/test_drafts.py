@@ -1,7 +1,7 @@
 """A draft remembers what it started from, whatever is changed afterwards."""
 
 from dlcore.recipes import RECIPES
-from pages.parts.session import CHANGED, Draft
+from pages.parts.state.drafts import CHANGED, Draft
 
 
 def drafted(name: str) -> Draft:
