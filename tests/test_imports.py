@@ -139,10 +139,9 @@ def test_only_the_folder_state_touches_what_streamlit_keeps(file):
     assert not uses(file, "session_state", "cache_resource", "cache_data", "query_params")
 
 
-def test_charts_are_pure():
-    charts = ROOT / "pages/parts/charts.py"
-    if charts.exists():
-        assert not {name.split(".")[0] for name in imports(charts)} & {"streamlit"}
+@pytest.mark.parametrize("name", ["charts", "network_charts", "run_looks"])
+def test_charts_are_pure(name):
+    assert "streamlit" not in {name.split(".")[0] for name in imports(ROOT / f"pages/parts/{name}.py")}
 
 
 def test_the_engine_starts_without_what_only_some_choices_need():

@@ -18,8 +18,8 @@ from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
 from pages.parts import panels
 from pages.parts.asking import Question, hear
-from pages.parts.charts import colour
 from pages.parts.choosing import known
+from pages.parts.run_looks import colour
 from pages.parts.state.process import lately, weights_lately
 from pages.parts.state.tab import keep, remember
 

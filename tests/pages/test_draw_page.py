@@ -2,11 +2,9 @@
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -19,38 +17,32 @@ from dlcore.engine.job import Job
 from dlcore.engine.training import predict
 from dlcore.inside.drawing import drawing_to_digit
 from dlcore.recipe import Recipe
+from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.runs.records import Stored
 from dlcore.runs.store import Store
 from pages.parts import answers, asking
-from pages.parts.charts import called
+from pages.parts.run_looks import called
 from pages.parts.state import process
-from tests.pages.test_pages import busy, go, listen, opened, press, seen, well
+from tests.pages.helpers import (
+    LONG,
+    busy,
+    enabled,
+    go,
+    listen,
+    opened,
+    press,
+    seen,
+    small,
+    well,
+)
 from tests.waiting import wait_until
 
-LONG = 120  # seconds
+pytestmark = pytest.mark.usefixtures("own_process")
+
+
 STROKES = [{"points": [[0.25, 0.2], [0.72, 0.2], [0.6, 0.5], [0.45, 0.85]], "width": 0.08}]
 QUICK = Recipe(model=Linear(), optimizer=SGD(lr=0.05), batch_size=800, epochs=3)  # 5 steps an epoch
 WORSE = {"optimizer.lr": 10, "epochs": 4}  # by this it forgets what it knew
-
-
-@pytest.fixture(autouse=True)
-def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Where the runs of a dashboard are that was just started."""
-    monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(asking, "PATIENCE", LONG)  # however slow the machine, an answer comes with the page
-    st.cache_resource.clear()
-    yield tmp_path / "runs"
-    process.conductor().close()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def elsewhere(root: Path) -> Iterator[Conductor]:
-    """Another process that trains, for all that the dashboard can see."""
-    conductor = Conductor(threads=1, store=Store(root))
-    yield conductor
-    conductor.close()
-    conductor.store.close()
 
 
 def trained(conductor: Conductor, name: str = "digits", recipe: Recipe = QUICK) -> Job:
@@ -104,9 +96,6 @@ def said(store: Store, number: int, epoch: int) -> list[str]:
 
 def damage(root: Path, number: int, epoch: int) -> None:
     (root / str(number) / f"epoch-{epoch}.pt").write_bytes(b"not a checkpoint")
-
-
-# --- Who may answer
 
 
 def test_the_latest_stored_run_answers_when_nothing_trains_here(elsewhere):
@@ -191,9 +180,6 @@ def test_without_a_store_the_page_works_as_ever(monkeypatch, tmp_path):
     assert "last, epoch" in seen(at)
 
 
-# --- Best or last
-
-
 def test_a_stored_run_answers_with_its_best_weights_when_asked_to(elsewhere):
     job = overfitted(elsewhere)
     best = job.history.best.epoch
@@ -247,9 +233,6 @@ def test_the_choice_of_weights_survives_a_visit_to_another_page(elsewhere):
     assert at.segmented_control[0].value == "best"
 
 
-# --- What cannot be used
-
-
 def test_damaged_best_weights_are_one_sentence_and_the_other_run_answers(elsewhere, root):
     job, other = overfitted(elsewhere), trained(elsewhere, "other")
     best = job.history.best.epoch
@@ -283,9 +266,6 @@ def test_a_run_of_a_newer_format_is_told_and_the_other_run_answers(elsewhere):
     at = choose(drawn(), newer.number, other.number)
     assert "update dlcore" in at.warning[0].value
     assert shares(at) == said(elsewhere.store, other.number, 3)
-
-
-# --- While it learns
 
 
 def test_a_run_that_another_process_trains_is_followed(elsewhere):
@@ -384,3 +364,29 @@ def test_a_finished_run_that_waits_for_another_ones_step_is_looked_at_again(monk
         assert at.session_state["kept/waiting"]  # so that the page ticks
     wait_until(lambda: asking.BUSY not in seen(well(at.run())), LONG)
     assert not at.session_state["kept/waiting"]
+
+
+def test_draw_says_what_to_do_first():
+    at = opened("draw")
+    assert "No network can read your drawing yet" in at.subheader[0].value
+    assert enabled(at) == {"Train digits"}
+
+
+def test_draw_trains_digits_at_a_click_and_then_offers_the_pad():
+    at = press(opened("draw"), "Train digits")
+    (job,) = process.jobs()
+    assert (job.name, job.recipe) == (DEFAULT, RECIPES[DEFAULT].recipe)
+    assert at.multiselect[0].value == [job.number]
+    assert "The pad is empty" in seen(at)
+
+
+def test_draw_without_a_chosen_run_asks_for_one_even_when_something_is_drawn():
+    at = press(opened("draw"), "Train digits")
+    at.session_state["kept/strokes"] = [{"points": [[0.5, 0.2], [0.5, 0.8]], "width": 0.08}]
+    well(at.multiselect[0].set_value([]).run())
+    assert "Choose a run" in seen(at)
+
+
+def test_draw_leaves_out_runs_that_read_no_pictures():
+    press(small(opened(), epochs=1), "Start")
+    assert "Train digits" in enabled(opened("draw"))

@@ -3,10 +3,8 @@
 import contextlib
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import streamlit as st
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -17,8 +15,8 @@ from dlcore.engine.capture import network
 from dlcore.recipe import Recipe
 from dlcore.settings import choices
 from pages.parts.state import process
-from tests.pages.test_pages import PAGES, find, go, press, small, well
-from tests.pages.test_pages import opened as open_page
+from tests.pages.helpers import PAGES, enabled, find, go, press, small, well
+from tests.pages.helpers import opened as open_page
 from tests.running import DROPPING, LONG, MOONS, alone, changed, fingerprint, finish, opened
 from tests.waiting import wait_until
 
@@ -86,15 +84,6 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not found
 
 
-@pytest.fixture
-def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
-    st.cache_resource.clear()
-    yield tmp_path / "runs"
-    process.conductor().close()
-    st.cache_resource.clear()
-
-
 DRAWS = {
     "numbers": lambda: torch.rand(3),
     "in place": lambda: torch.empty(3).uniform_(),
@@ -147,8 +136,8 @@ def test_whoever_looks_at_a_network_draws_nothing(monkeypatch, kind):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_page_touches_the_generators(page, own_process, monkeypatch):
-    with opened(own_process) as elsewhere:  # another process, for all that the dashboard can see
+def test_no_page_touches_the_generators(page, root, monkeypatch):
+    with opened(root) as elsewhere:  # another process, for all that the dashboard can see
         earlier = elsewhere.submit("digits", DIGITS)
         finish(earlier)
         assert earlier.wait_saved(LONG)
@@ -167,7 +156,7 @@ def test_no_page_touches_the_generators(page, own_process, monkeypatch):
         well(at.run())
 
 
-def test_no_click_touches_the_generators(own_process, monkeypatch):
+def test_no_click_touches_the_generators(root, monkeypatch):
     with watched(monkeypatch):
         at = small(open_page(), epochs=4)
         press(at, "Step")
@@ -179,9 +168,11 @@ def test_no_click_touches_the_generators(own_process, monkeypatch):
         go(at, "runs")
         press(at, "Branch")
         press(at, "Start")
+        at.query_params = {}  # as Streamlit does; a race of pictures, which Draw can ask
         go(at, "compare")
         press(at, "Start")
         wait_until(lambda: any(job.history.epochs for job in process.latest_race()))
+        wait_until(lambda: "Stop" in enabled(well(at.run())))  # between two tries nothing is under way
         press(at, "Stop")
         go(at, "draw")
         assert not find(at.multiselect, "Runs").disabled
