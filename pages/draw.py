@@ -18,10 +18,11 @@ from pages.parts.answers import show_answers
 from pages.parts.choosing import choose_runs, known, offered
 from pages.parts.drawing_pad import drawing_pad
 from pages.parts.frame import ensure_frame
-from pages.parts.session import conductor, jobs, keep, remember
+from pages.parts.state.process import conductor, jobs
+from pages.parts.state.tab import keep, remember
 
 EMPTY = "The pad is empty. Draw a digit on it."
-PICTURES = {kind for kind, member in choices(Data).items() if member.shape == (1, 28, 28)}
+PICTURES = {kind for kind, member in choices(Data).items() if getattr(member().spec().inputs, "drawn", False)}
 
 
 def reads_drawings(job: Job) -> bool:

@@ -6,22 +6,16 @@ import streamlit as st
 
 from dlcore.runs.records import ACTIVE, Record
 from pages.parts import panels
+from pages.parts.attempts import attempt_problem
 from pages.parts.charts import overlay_figure
+from pages.parts.deleted_runs import deleted_runs, undo_delete
 from pages.parts.facts import difference, table
 from pages.parts.frame import ensure_frame, part
 from pages.parts.run_detail import charts, follow, one_run
-from pages.parts.runs_table import TICK, deleted, overview
-from pages.parts.session import (
-    follow_selection,
-    keep,
-    record,
-    remember,
-    select_runs,
-    selected_runs,
-    show_selection,
-    store,
-    widget,
-)
+from pages.parts.runs_table import TICK, overview
+from pages.parts.state.address import follow_selection, selected_runs, show_selection
+from pages.parts.state.process import record, store
+from pages.parts.state.tab import widget
 from pages.parts.unknown_folders import unknown_folders
 
 AXES = ("step", "epoch", "time")
@@ -46,7 +40,7 @@ def page() -> None:
                 st.warning(panels.escape(unknown(id)), icon=":material/search_off:")
     numbers = [known[id] for id in selected if id in known]
     with st.container(key="run-detail", gap="small"):
-        undo()
+        undo_delete()
         with part(bool(numbers)):
             if len(numbers) == 1:
                 one_run(numbers[0], rows)
@@ -61,23 +55,9 @@ def empty() -> None:
             "Whatever trains is kept from its first epoch on, and is found here: also what the command line trains."
         )
         st.page_link("pages/train.py", label="Train a first one", icon=":material/play_circle:")
-        if problem := remember("runs/problem", ""):
-            st.error(panels.escape(problem), icon=":material/error:")
+        attempt_problem()
         with panels.told():
-            deleted()
-
-
-def undo() -> None:
-    """What was just deleted, and the way back."""
-    number, name = remember("runs/deleted", None) or (0, "")
-    with panels.told(), part(bool(number), horizontal=True, vertical_alignment="center", key="undo"):
-        if number:
-            st.markdown(f"Deleted {panels.escape(name)} (run {number}).")
-            if st.button("Undo", icon=":material/undo:"):
-                store().bring_back(number)
-                keep("runs/deleted", None)
-                select_runs([str(number)])
-                st.rerun()
+            deleted_runs()
 
 
 def unknown(id: str) -> str:

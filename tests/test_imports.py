@@ -134,16 +134,15 @@ def test_what_the_browser_loads_early_does_not_wait_for_torch():
 
 
 @pytest.mark.parametrize("file", INTERFACE, ids=short)
-def test_only_the_session_touches_what_streamlit_keeps(file):
-    if name_of(file) == "pages.parts.session":
+def test_only_the_folder_state_touches_what_streamlit_keeps(file):
+    if file.parent == ROOT / "pages/parts/state":
         return
     assert not uses(file, "session_state", "cache_resource", "cache_data", "query_params")
 
 
-def test_charts_are_pure():
-    charts = ROOT / "pages/parts/charts.py"
-    if charts.exists():
-        assert not {name.split(".")[0] for name in imports(charts)} & {"streamlit"}
+@pytest.mark.parametrize("name", ["charts", "network_charts", "run_looks"])
+def test_charts_are_pure(name):
+    assert "streamlit" not in {name.split(".")[0] for name in imports(ROOT / f"pages/parts/{name}.py")}
 
 
 def test_the_engine_starts_without_what_only_some_choices_need():

@@ -19,9 +19,10 @@ from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
 from pages.parts import panels
 from pages.parts.asking import Question, hear
-from pages.parts.charts import colour
 from pages.parts.choosing import known
-from pages.parts.session import keep, lately, remember, weights_lately
+from pages.parts.run_looks import colour
+from pages.parts.state.process import lately, weights_lately
+from pages.parts.state.tab import keep, remember
 
 PEN_RESTS = 1.0  # seconds after a movement of the pen
 NO_BEST = "It has ended no epoch yet, so none is the best."

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future, wait
 from typing import Any, NamedTuple
 
 from dlcore.runs.store import StoreError
-from pages.parts.session import keep, remember
+from pages.parts.state.tab import keep, remember
 
 PATIENCE = 0.25  # seconds that a look waits for answers
 BUSY = "Busy with a long step; the answer comes later."

@@ -1,4 +1,4 @@
-"""Charts: what was measured -> a plotly figure, as plain dicts in plotly's JSON schema. Pure; knows no Streamlit.
+"""Charts: a run's curves -> a plotly figure, as plain dicts in plotly's JSON schema. Pure; knows no Streamlit.
 
 A run keeps its colour everywhere. Steps are faint, training thin, validation bold. A figure's size does not depend on
 how long the run was (`dlcore.curve`).
@@ -12,40 +12,14 @@ from numpy.typing import ArrayLike
 
 from dlcore.curve import Curve
 from dlcore.history import LOST, MEASURES, Change, History
-from dlcore.inside.fit import Fit
 from dlcore.recipe import Recipe, field_at, value_at
 from dlcore.runs.records import PACE, Record
 from dlcore.studies import races
+from pages.parts.run_looks import called, colour, dashes
 
-# Okabe and Ito's palette, safe for colour-blind eyes; what vanishes in one of the themes is replaced: black by grey,
-# yellow by a darker one, and the blue is a little lighter.
-COLOURS = ("#2381C4", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#A8A000")
-TWO = ("#E69F00", "#2381C4")  # the two classes of a plane
-# What tells runs of the same colour apart.
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "6px 2px 2px 2px", "2px 6px")
-LONGEST_LABEL = 28  # letters of a run's name in the legend
 MOST_MARKS, BEST_SIZE = 30, 11
 STEP_POINTS, MEAN_POINTS, EPOCH_POINTS = 400, 200, 200
 TENS = np.array([float(f"1e{power}") for power in range(309)])
-
-
-def colour(number: int) -> str:
-    return COLOURS[(number - 1) % len(COLOURS)]
-
-
-def dashes(runs: Sequence[Record]) -> list[str]:
-    """How the lines of each are drawn, so that two runs of one colour are told apart."""
-    inks = [colour(run.number) for run in runs]
-    return [DASHES[inks[:place].count(ink) % len(DASHES)] for place, ink in enumerate(inks)]
-
-
-def called(run: Record) -> str:
-    """What a legend calls a run among others that may share its name."""
-    return f"{short_name(run.name)} · run {run.number}"
-
-
-def short_name(name: str) -> str:
-    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1].rstrip()}…"
 
 
 def loss_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> dict:
@@ -86,68 +60,48 @@ def accuracy_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> di
     return figure
 
 
-def fit_figure(job: Record, fit: Fit) -> dict:
-    """One feature: the points and the curve through them; two: the points over the probability of the second class."""
-    classes = [html.escape(name, quote=False) for name in job.recipe.task.classes]
-    if len(fit.axes) == 1:
-        curve = _line(job, "fit", "network", [], [], width=3) | {"x": _short(fit.axes[0]), "y": _short(fit.answers)}
-        traces = [curve, _points(0, "data", fit.points[:, 0], fit.targets, "#8C8C8C")]
-        titles = ("x", f"probability of {classes[1]}" if classes else "y")
-    else:
-        surface = {
-            "type": "heatmap",
-            "x": _short(fit.axes[0]),
-            "y": _short(fit.axes[1]),
-            "z": [_short(row) for row in fit.answers],
-            "zmin": 0,
-            "zmax": 1,
-            "zsmooth": "best",
-            "colorscale": [[0, TWO[0]], [0.5, "#F4F4F4"], [1, TWO[1]]],
-            "opacity": 0.55,
-            "colorbar": {"title": {"text": f"probability of {classes[1]}"}, "thickness": 10, "outlinewidth": 0},
-            "hovertemplate": "%{z:.1%}<extra></extra>",
-        }
-        groups = [(name, fit.points[fit.targets == number]) for number, name in enumerate(classes)]
-        marks = [_points(i, name, group[:, 0], group[:, 1], TWO[i]) for i, (name, group) in enumerate(groups)]
-        traces = [surface, *marks]
-        titles = ("first feature", "second feature")
+def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
+    """Runs over each other by `step`, `epoch` or `time`: validation bold; beside the loss, the steps' means thin.
+
+    A ring marks where a branch left its parent; if the parent is shown too, the branch begins there.
+    """
+    unit, per = _time_unit(runs) if x == "time" else (x, 1)
+    shown, traces = {run.number for run in runs}, []
+    for run, dash in zip(runs, dashes(runs), strict=True):
+        start, begin = (run.branch.step, run.branch.epoch) if run.branch and run.branch.parent in shown else (0, 1)
+        line = {"color": colour(run.number), "width": 3, "dash": dash}
+        label = html.escape(called(run), quote=False)
+
+        def trace(part, steps, values, run=run, label=label, **look) -> dict:
+            places = [float(f"{place:.7g}") for place in _places(run, steps, x) / per]
+            look = {"uid": f"{part}-{run.number}", "legendgroup": str(run.number), "mode": "lines", **look}
+            return {"type": "scatter", "name": label, "x": places or [None], "y": rounded(values) or [None], **look}
+
+        if measure == "loss":
+            losses = Curve(run.history.losses[start:]) if start else run.history.step_losses
+            ends, mean = losses.means(MEAN_POINTS)
+            look = {"meta": {"smooth": True}, "opacity": 0.5, "showlegend": False, "hoverinfo": "skip"}
+            traces.append(trace("steps", start + ends, mean, line=line | {"width": 1.2, "dash": "solid"}, **look))
+        steps, values, _ = _measured(run.history, f"val_{measure}", begin)
+        mode = "lines+markers" if len(steps) <= 60 else "lines"  # markers while there is room for them
+        dots = {"size": 5, "color": line["color"]}
+        traces.append(trace("validation", steps, values, line=line, mode=mode, marker=dots))
+        left = run.history.epochs[run.branch.epoch - 1] if run.branch else None
+        if left and getattr(left, f"val_{measure}") is not None:
+            ring = {"symbol": "circle-open", "size": 13, "color": line["color"], "line": {"width": 2}}
+            told = f"{label} left run {run.branch.parent} here"
+            look = {"mode": "markers", "marker": ring, "showlegend": False, "hoverinfo": "text", "text": [told]}
+            traces.append(trace("branch", np.array([left.step]), [getattr(left, f"val_{measure}")], **look))
+    hover = {"step": "d", "epoch": ".4~g", "time": ".4~g"}[x]
+    yaxis = {"title": {"text": f"validation {measure}"}, "rangemode": "nonnegative", "hoverformat": ".4g"}
     layout = {
-        "uirevision": f"fit {job.number}",
-        "hovermode": "closest",
-        "xaxis": {"title": {"text": titles[0]}},
-        "yaxis": {"title": {"text": titles[1]}},
-        "meta": {"label": "What the network makes of the data"},
+        "uirevision": f"{x} {' '.join(str(run.number) for run in runs)}",
+        "xaxis": {"title": {"text": unit}, "rangemode": "nonnegative", "hoverformat": hover},
+        "yaxis": yaxis | (_percent_axis(traces) if measure == "accuracy" else {}),
+        "showlegend": True,
+        "meta": {"log": measure == "loss", "label": f"Validation {measure} of {len(runs)} runs over {x}"},
     }
     return {"data": traces, "layout": layout}
-
-
-def confusion_figure(counts: np.ndarray, classes: Sequence[str]) -> dict:
-    """How often each class (row) was taken for each (column); counts (classes, classes)."""
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    names = [html.escape(name, quote=False) for name in classes]
-    heat = {
-        "type": "heatmap",
-        "z": shares.tolist(),
-        "x": names,
-        "y": names,
-        "text": counts.tolist(),
-        "texttemplate": "%{text}",
-        "hovertemplate": "%{y} taken for %{x}: %{text} times, %{z:.0%}<extra></extra>",
-        "colorscale": [[0, "rgba(0,114,178,0)"], [1, "rgba(0,114,178,0.9)"]],
-        "zmin": 0,
-        "zmax": 1,
-        "showscale": False,
-        "xgap": 1,
-        "ygap": 1,
-    }
-    axis = {"type": "category", "constrain": "domain", "showgrid": False}
-    layout = {
-        "height": 420,
-        "margin": {"l": 70, "r": 10, "t": 10, "b": 60},
-        "xaxis": axis | {"title": {"text": "what the network says"}},
-        "yaxis": axis | {"title": {"text": "what it is"}, "autorange": "reversed"},
-    }
-    return {"data": [heat], "layout": layout}
 
 
 def _figure(
@@ -244,13 +198,7 @@ def _measured(history: History, measure: str, begin: int = 1) -> tuple[np.ndarra
     return history.columns["step"].values[places], values, int(starred[0]) if history.best and len(starred) else None
 
 
-def _points(number: int, name: str, x: np.ndarray, y: np.ndarray, ink: str) -> dict:
-    marker = {"size": 6, "color": ink, "line": {"width": 1, "color": "#FFFFFF"}}
-    look = {"type": "scatter", "mode": "markers", "uid": f"points-{number}", "name": name, "marker": marker}
-    return look | {"x": _short(x), "y": _short(y)}
-
-
-def _short(values: ArrayLike) -> list[float]:
+def rounded(values: ArrayLike) -> list[float]:
     """With five digits, which are more than a screen shows."""
     values = np.asarray(values, np.float64)
     size = np.abs(values, where=np.isfinite(values) & (values != 0), out=np.ones_like(values))
@@ -269,54 +217,10 @@ def _line(
         "mode": "lines",
         "name": html.escape(name, quote=False),  # plotly reads it as markup
         "x": np.asarray(x, int).tolist() or [None],  # a line without points would be missing in the legend
-        "y": _short(y) or [None],
+        "y": rounded(y) or [None],
         "line": {"color": colour(job.number), "width": width, "dash": dash},
         **look,
     }
-
-
-def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
-    """Runs over each other by `step`, `epoch` or `time`: validation bold; beside the loss, the steps' means thin.
-
-    A ring marks where a branch left its parent; if the parent is shown too, the branch begins there.
-    """
-    unit, per = _time_unit(runs) if x == "time" else (x, 1)
-    shown, traces = {run.number for run in runs}, []
-    for run, dash in zip(runs, dashes(runs), strict=True):
-        start, begin = (run.branch.step, run.branch.epoch) if run.branch and run.branch.parent in shown else (0, 1)
-        line = {"color": colour(run.number), "width": 3, "dash": dash}
-        label = html.escape(called(run), quote=False)
-
-        def trace(part, steps, values, run=run, label=label, **look) -> dict:
-            places = [float(f"{place:.7g}") for place in _places(run, steps, x) / per]
-            look = {"uid": f"{part}-{run.number}", "legendgroup": str(run.number), "mode": "lines", **look}
-            return {"type": "scatter", "name": label, "x": places or [None], "y": _short(values) or [None], **look}
-
-        if measure == "loss":
-            losses = Curve(run.history.losses[start:]) if start else run.history.step_losses
-            ends, mean = losses.means(MEAN_POINTS)
-            look = {"meta": {"smooth": True}, "opacity": 0.5, "showlegend": False, "hoverinfo": "skip"}
-            traces.append(trace("steps", start + ends, mean, line=line | {"width": 1.2, "dash": "solid"}, **look))
-        steps, values, _ = _measured(run.history, f"val_{measure}", begin)
-        mode = "lines+markers" if len(steps) <= 60 else "lines"  # markers while there is room for them
-        dots = {"size": 5, "color": line["color"]}
-        traces.append(trace("validation", steps, values, line=line, mode=mode, marker=dots))
-        left = run.history.epochs[run.branch.epoch - 1] if run.branch else None
-        if left and getattr(left, f"val_{measure}") is not None:
-            ring = {"symbol": "circle-open", "size": 13, "color": line["color"], "line": {"width": 2}}
-            told = f"{label} left run {run.branch.parent} here"
-            look = {"mode": "markers", "marker": ring, "showlegend": False, "hoverinfo": "text", "text": [told]}
-            traces.append(trace("branch", np.array([left.step]), [getattr(left, f"val_{measure}")], **look))
-    hover = {"step": "d", "epoch": ".4~g", "time": ".4~g"}[x]
-    yaxis = {"title": {"text": f"validation {measure}"}, "rangemode": "nonnegative", "hoverformat": ".4g"}
-    layout = {
-        "uirevision": f"{x} {' '.join(str(run.number) for run in runs)}",
-        "xaxis": {"title": {"text": unit}, "rangemode": "nonnegative", "hoverformat": hover},
-        "yaxis": yaxis | (_percent_axis(traces) if measure == "accuracy" else {}),
-        "showlegend": True,
-        "meta": {"log": measure == "loss", "label": f"Validation {measure} of {len(runs)} runs over {x}"},
-    }
-    return {"data": traces, "layout": layout}
 
 
 def _places(run: Record, steps: np.ndarray, x: str) -> np.ndarray:

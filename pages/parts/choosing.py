@@ -9,7 +9,8 @@ from dlcore.engine.job import Job
 from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
 from pages.parts.panels import escape
-from pages.parts.session import jobs, keep, lately, remember, store
+from pages.parts.state.process import jobs, lately, store
+from pages.parts.state.tab import keep, remember
 
 MOST = 4  # more side by side than anyone can tell apart
 

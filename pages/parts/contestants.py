@@ -17,7 +17,8 @@ from dlcore.settings import Problem, Settings, SettingsError, choices
 from dlcore.studies.races import names_rate, with_rate
 from pages.parts.controls import Editor
 from pages.parts.panels import escape
-from pages.parts.session import Draft, keep, remember
+from pages.parts.state.drafts import Draft
+from pages.parts.state.tab import keep, remember
 
 Changes = dict[str, Any]
 

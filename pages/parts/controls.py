@@ -16,7 +16,8 @@ from dlcore.catalogue import devices
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.settings import Settings, accepted, explanation, family_of, slider_of
-from pages.parts.session import Draft, widget
+from pages.parts.state.drafts import Draft
+from pages.parts.state.tab import widget
 
 BATCHES = ("all", 8, 16, 32, 64, 128, 256, 512)
 

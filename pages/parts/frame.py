@@ -7,7 +7,9 @@ from typing import Any
 import streamlit as st
 
 from pages.parts.panels import escape
-from pages.parts.session import keep, parameters, remember, store, store_problem
+from pages.parts.state.address import parameters
+from pages.parts.state.process import store, store_problem
+from pages.parts.state.tab import keep, remember
 
 ROOT = Path(__file__).parents[2]
 

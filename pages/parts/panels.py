@@ -12,7 +12,7 @@ from dlcore.engine.job import Job, Moment
 from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
 from dlcore.settings import Problem, SettingsError
-from pages.parts.session import choose_for_all, chosen_for_all, keep, remember, set_widget, widget
+from pages.parts.state.tab import choose_for_all, chosen_for_all, keep, remember, set_widget, widget
 
 MOST_PROBLEMS = 10  # that are listed: a link may ask for anything
 # Seconds between two looks at what trains, by how many it has trained: the longer, the less it moves from one to the

@@ -1,4 +1,4 @@
-"""One run: its curves, what it is made of, what it is called, and what can be done with it."""
+"""One run on the Runs page: its curves, its settings, where it ran; and its parents and branches."""
 
 import html
 from collections.abc import Callable, Sequence
@@ -6,33 +6,20 @@ from datetime import datetime
 
 import streamlit as st
 
-from dlcore.recipe import Recipe, field_at, value_at
-from dlcore.runs.records import Record, Stored, checked_name, checked_note, checked_tags
-from dlcore.runs.store import StoreError
-from dlcore.settings import SettingsError, bounds
+from dlcore.runs.records import Record, Stored
 from pages.parts import panels
-from pages.parts.charts import accuracy_figure, change_text, colour, loss_figure, short_name
-from pages.parts.download import download_button
-from pages.parts.facts import csv, facts, size, table
+from pages.parts.charts import accuracy_figure, change_text, loss_figure
+from pages.parts.facts import facts, size, table
 from pages.parts.frame import part
 from pages.parts.live_chart import live_chart
-from pages.parts.runs_table import attempt
-from pages.parts.session import (
-    conductor,
-    draft,
-    keep,
-    record,
-    remember,
-    select_runs,
-    shown_run,
-    store,
-    widget,
-)
+from pages.parts.run_actions import run_actions
+from pages.parts.run_description import describe_run
+from pages.parts.run_looks import colour, short_name
+from pages.parts.state.address import select_runs
+from pages.parts.state.process import record, store
 
 MOST_BRANCHES = 8  # that are listed
 HEIGHT = 300  # of the charts
-MOST_EPOCHS = bounds(field_at(Recipe(), "epochs"))[1]
-RULES_OFF = {"stop.accuracy": 0.0, "stop.patience": 0, "stop.minutes": 0.0}
 
 
 def one_run(number: int, rows: Sequence[dict]) -> None:
@@ -47,7 +34,7 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
         )
         family(run, rows)
     with buttons:
-        actions(run)
+        run_actions(run)
     with st.container():
         follow([number], curves, shown)
     settings, describing = st.columns([2, 1], gap="large")
@@ -55,7 +42,7 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
         st.html(facts(run.recipe))
         changed(run)
     with describing:
-        describe(about, sorted({tag for row in rows for tag in row["tags"]}))
+        describe_run(about, sorted({tag for row in rows for tag in row["tags"]}))
         st.caption(ran_on(run, about))
 
 
@@ -116,122 +103,6 @@ def family(run: Record, rows: Sequence[dict]) -> None:
 def link(number: int, name: str) -> None:
     label = panels.escape(f"{short_name(name)} (run {number})")
     st.button(label, key=f"family/{number}", type="tertiary", on_click=select_runs, args=([str(number)],))
-
-
-def actions(run: Record) -> None:
-    look = {"horizontal": True, "horizontal_alignment": "right", "vertical_alignment": "bottom"}
-    with panels.told(), st.container(**look, key="run-actions"):
-        resume(run)
-        branch(run)
-        if st.button("Delete", disabled=not store().writable, help="For a day it can be brought back."):
-            if run.active:
-                raise StoreError(f"Run {run.number} is under way; stop it before it is deleted.")
-            confirm(run)
-        name, about = f"dlcore-run-{run.number}.csv", "Every epoch of this run, as a table for a spreadsheet."
-        with st.container(width="content"):
-            download_button("Download CSV", lambda: csv(run), name=name, type="text/csv", key="run-csv", help=about)
-
-
-def resume(run: Record) -> None:
-    changes, help = {}, "Go on where it was left, to the bit, on the Train page."
-    if run.status == "finished":
-        ended_early = bool(run.reason)  # by one of its rules, which would end it again
-        fewest = min(run.recipe.epochs + (not ended_early), MOST_EPOCHS)
-        more = min(run.recipe.epochs * (1 if ended_early else 2), MOST_EPOCHS)
-        key = f"run/{run.number}/{run.recipe.epochs}/epochs"
-        about = "How many it shall have done in the end."
-        wanted = {"epochs": st.number_input("Epochs in all", fewest, MOST_EPOCHS, more, key=key, width=140, help=about)}
-        if ended_early:
-            wanted |= RULES_OFF
-            help += " The rules that end it early are turned off."
-        changes = {path: value for path, value in wanted.items() if value != value_at(run.recipe, path)}
-    else:
-        st.empty()
-    if st.button("Resume", disabled=run.active or not store().writable, help=help):
-        keep("train/shown", conductor().resume(run.number, changes).number)
-        st.switch_page("pages/train.py")
-
-
-def branch(run: Record) -> None:
-    done = {row.epoch for row in run.history.epochs}
-    kept = [epoch for epoch in store().epochs_kept(run.number) if epoch in done]
-    best = run.history.best.epoch if run.history.best else None
-    epoch = st.selectbox(
-        "After epoch",
-        kept,
-        index=(kept.index(best) if best in kept else len(kept) - 1) if kept else None,
-        key=f"run/{run.number}/branch",
-        format_func=lambda epoch: f"{epoch}, the best" if epoch == best else str(epoch),
-        placeholder="none kept",
-        disabled=not kept,
-        width=140,
-        help="The epochs whose weights are kept.",
-    )
-    help = "A new run that goes on with this one's weights; change its settings on the Train page, then start it."
-    if st.button("Branch", disabled=epoch is None or not store().writable, help=help):
-        draft("train", shown_run()).take_branch(run, epoch)
-        st.switch_page("pages/train.py")
-
-
-@st.dialog("Delete this run?")
-def confirm(run: Record) -> None:
-    st.markdown(f"**{panels.escape(run.name)}** (run {run.number}) goes, with its weights. It can be undone for a day.")
-    with st.container(horizontal=True):
-        sure = st.button("Delete it", type="primary", on_click=attempt, args=(delete, run))
-        if st.button("Keep it") or sure:
-            st.rerun()
-
-
-def delete(run: Record) -> None:
-    store().delete(run.number)
-    conductor().forget(run.number)
-    keep("runs/deleted", (run.number, run.name))
-    select_runs([])
-
-
-def describe(run: Stored, known_tags: Sequence[str]) -> None:
-    """Name, tags and note, each saved as it is left."""
-    fixed, key = not store().writable, f"run/{run.number}"
-
-    def save(what: str, check: Callable) -> Callable[[], None]:
-        return lambda: keep("run/refused", (run.number, what, rename(run.number, what, check, widget(f"{key}/{what}"))))
-
-    def refused(what: str) -> None:
-        number, where, sentence = remember("run/refused", (0, "", ""))
-        told = sentence if (number, where) == (run.number, what) else ""
-        with part(bool(told)):
-            if told:
-                st.error(panels.escape(told), icon=":material/error:")
-
-    st.text_input("Name", run.name, key=f"{key}/name", on_change=save("name", checked_name), disabled=fixed)
-    refused("name")
-    tags = list(dict.fromkeys([*known_tags, *run.tags]))
-    st.multiselect(
-        "Tags",
-        tags,
-        run.tags,
-        key=f"{key}/tags",
-        on_change=save("tags", checked_tags),
-        accept_new_options=True,
-        placeholder="Choose tags, or write new ones",
-        disabled=fixed,
-    )
-    refused("tags")
-    st.text_area("Note", run.note, key=f"{key}/note", on_change=save("note", checked_note), disabled=fixed, height=90)
-    refused("note")
-
-
-def rename(number: int, what: str, check: Callable, value: object) -> str:
-    """Set a run's name, tags or note; why not, if it cannot be."""
-    try:
-        checked = check(value)
-        store().describe(number, **{what: checked})
-        job = next((job for job in conductor().jobs if job.number == number), None)
-        if job and what == "name":
-            job.name = checked
-    except (SettingsError, StoreError) as error:
-        return str(error)
-    return ""
 
 
 def changed(run: Record) -> None:

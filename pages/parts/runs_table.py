@@ -1,50 +1,32 @@
-"""The table of runs: what is kept, searched and filtered; the queue of those that wait; and those just deleted.
+"""The table of runs: what is kept, searched and filtered; below it those that wait, and those just deleted.
 
 It runs as a fragment, so that it can follow what trains here or elsewhere while the rest of the page stands still. What
-is selected is kept by number (`session.selected_runs`): rows come, go and change places under the person's eyes.
+is selected is kept by number (`selected_runs`): rows come, go and change places under the person's eyes.
 """
 
 import datetime
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
-from dlcore.engine.job import Job
 from dlcore.runs.records import ACTIVE
-from dlcore.runs.store import StoreError
+from pages.parts.attempts import attempt_problem
+from pages.parts.deleted_runs import deleted_runs
 from pages.parts.facts import size
-from pages.parts.frame import part
-from pages.parts.panels import escape, told
-from pages.parts.session import (
-    MOST_SELECTED,
-    conductor,
-    keep,
-    remember,
-    select_runs,
-    selected_runs,
-    set_widget,
-    store,
-    widget,
-)
+from pages.parts.panels import told
+from pages.parts.run_queue import run_queue
+from pages.parts.state.address import MOST_SELECTED, select_runs, selected_runs
+from pages.parts.state.process import store
+from pages.parts.state.tab import keep, remember, set_widget, widget
 
 TICK = 2  # seconds between two looks at the runs while one is under way
 STATUSES = (*ACTIVE, "finished", "stopped", "failed", "interrupted")
 SEARCHED = ("number", "name", "note", "data", "model", "optimizer")
 HIGHEST, ROW_HEIGHT = 6, 30  # rows that are in view, and the pixels of each
-MOST_DELETED = 20  # that are listed
 ECHO = 2  # seconds in which the browser may not have heard of a selection that was made for it
 NUMBER = st.column_config.NumberColumn
-
-
-def attempt(act: Callable, *arguments) -> None:
-    """Do what a widget asks for; if it cannot be done, the table says why."""
-    keep("runs/problem", "")
-    try:
-        act(*arguments)
-    except StoreError as error:
-        keep("runs/problem", str(error))
 
 
 def overview(at_first: list[list[dict]], active: bool) -> None:
@@ -55,15 +37,12 @@ def overview(at_first: list[list[dict]], active: bool) -> None:
         rows = at_first.pop() if at_first else store().rows()
         shown = search(rows)
         listing(rows, shown)
-        problem = remember("runs/problem", "")
-        with part(bool(problem)):
-            if problem:
-                st.error(escape(problem), icon=":material/error:")
+        attempt_problem()
         left, right = st.columns(2)
         with left:
-            queue()
+            run_queue()
         with right:
-            deleted()
+            deleted_runs()
         if not rows or any(row["status"] in ACTIVE for row in rows) != active:
             st.rerun()
 
@@ -205,68 +184,3 @@ COLUMNS = {
     "size": NUMBER("disk", format="bytes", width=75),
     "parent": NUMBER("parent", format="%d", width=65, help="The run that this one is a branch of."),
 }
-
-
-def queue() -> None:
-    """How many train at once, and those that wait their turn."""
-    waiting = [jobs for group in conductor().queue if (jobs := [job for job in group if job.active])]
-    with st.expander(f"Queue: {len(waiting)} waiting" if waiting else "Queue", key="queue", type="compact"):
-        st.number_input(
-            "At once",
-            1,
-            8,
-            min(max(conductor().at_once or 8, 1), 8),
-            key="queue/at_once",
-            on_change=lambda: attempt(set_at_once, widget("queue/at_once")),
-            width=130,
-            help="How many runs, or races, train side by side; each of them is slower for it. The others wait here.",
-        )
-        if not waiting:
-            st.caption("Nothing waits.")
-        with st.container(gap=None):
-            for place, jobs in enumerate(waiting):
-                waiting_row(jobs, place, len(waiting))
-
-
-def waiting_row(jobs: list[Job], place: int, many: int) -> None:
-    """A run, or the contestants of a race, that wait; and the buttons that move them."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        what = f"race of {len(jobs)}" if jobs[0].race else f"run {jobs[0].id}"
-        names = escape(", ".join(job.name for job in jobs))
-        st.markdown(f"{place + 1}\\. {names} · {what}", width="stretch")
-        queue_button(jobs, "arrow_upward", "Up", lambda: conductor().move(jobs[0], -1), disabled=place == 0)
-        queue_button(jobs, "arrow_downward", "Down", lambda: conductor().move(jobs[0], 1), disabled=place == many - 1)
-        queue_button(jobs, "close", "Take out", lambda: [job.stop() for job in jobs])
-
-
-def queue_button(jobs: list[Job], icon: str, what: str, act: Callable, disabled: bool = False) -> None:
-    label = f":material/{icon}: {what} run {jobs[0].id}"
-    st.button(label, key=f"queue/{jobs[0].id}/{icon}/icon", disabled=disabled, on_click=act, type="tertiary", help=what)
-
-
-def set_at_once(number: int) -> None:
-    conductor().set_at_once(number)
-    store().set_setting("at_once", number)
-
-
-def deleted() -> None:
-    """What can still be brought back."""
-    rows = store().rows(deleted=True)
-    if not rows:
-        return
-    with st.expander(f"Deleted runs: {len(rows)}", key="deleted", type="compact"):
-        st.caption("They can be brought back for a day.")
-        for row in rows[:MOST_DELETED]:
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.markdown(f"{escape(row['name'])} · run {row['number']}", width="stretch")
-                label, key = f"Bring back run {row['number']}", f"deleted/{row['number']}"
-                st.button(label, key=key, on_click=lambda number=row["number"]: attempt(bring_back, number))
-        if len(rows) > MOST_DELETED:
-            st.caption(f"And {len(rows) - MOST_DELETED} more: `python -m dlcore restore ID` brings one back.")
-
-
-def bring_back(number: int) -> None:
-    store().bring_back(number)
-    keep("runs/deleted", None)
-    select_runs([str(number)])
-    st.rerun()  # the whole page, which shows it

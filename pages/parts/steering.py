@@ -7,7 +7,7 @@ from dlcore.recipe import steerable
 from dlcore.settings import SettingsError
 from pages.parts import panels
 from pages.parts.controls import Editor
-from pages.parts.session import steering_draft
+from pages.parts.state.drafts import steering_draft
 
 # A rule that is off must not be in the way; a run that may yield no number was asked for before it began.
 APART = ("stop.not_a_number",)

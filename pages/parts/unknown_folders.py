@@ -2,10 +2,12 @@
 
 import streamlit as st
 
+from pages.parts.attempts import attempt
 from pages.parts.frame import part
 from pages.parts.panels import escape
-from pages.parts.runs_table import attempt
-from pages.parts.session import keep, remember, select_runs, store
+from pages.parts.state.address import select_runs
+from pages.parts.state.process import store
+from pages.parts.state.tab import keep, remember
 
 MOST = 10  # that are listed
 

@@ -12,7 +12,8 @@ import torch
 from dlcore.history import Change, Epoch, History
 from dlcore.recipe import Recipe
 from dlcore.runs.records import Branch, Stored
-from pages.parts.charts import COLOURS, accuracy_figure, colour, confusion_figure, loss_figure, overlay_figure
+from pages.parts.charts import accuracy_figure, loss_figure, overlay_figure
+from pages.parts.run_looks import COLOURS, colour
 
 
 def row(number: int, step: int, **measured) -> Epoch:
@@ -175,15 +176,6 @@ def test_an_accuracy_axis_of_an_imported_run_goes_from_0_to_1_and_says_that_its_
     assert "range" not in accuracy_figure([measured])["layout"]["yaxis"]
 
 
-def test_confusion_counts_are_written_and_shares_are_coloured():
-    figure = confusion_figure(np.array([[3, 1], [0, 0]]), ["no", "yes"])
-    check(figure)
-    (heat,) = figure["data"]
-    assert heat["z"] == [[0.75, 0.25], [0.0, 0.0]]  # a class without samples is no division by zero
-    assert heat["text"] == [[3, 1], [0, 0]]
-    assert figure["layout"]["yaxis"]["autorange"] == "reversed"
-
-
 def test_the_best_epoch_has_a_star_on_the_validation_line_alone():
     rows = [row(1, 10, val_accuracy=0.7), row(2, 20, val_accuracy=0.9), row(3, 30, val_accuracy=0.8)]
     for figure in (loss_figure([job([1.0] * 30, rows)]), accuracy_figure([job([1.0] * 30, rows)])):
@@ -221,9 +213,6 @@ def test_what_a_parent_changed_is_marked_though_the_branch_has_no_such_setting()
     branched = job([1.0] * 10, changes=changes, branch=Branch(7, 1, 3))
     marks = loss_figure([branched])["layout"]["annotations"]
     assert [mark["text"] for mark in marks] == ["momentum 0.5", "branch of run 7"]
-
-
-# --- Runs over each other
 
 
 def part(figure: dict, name: str, number: int) -> dict:

@@ -24,7 +24,7 @@ CHOICES = [
 
 def sidebar(values):
     from pages.parts.controls import edit_recipe
-    from pages.parts.session import Draft
+    from pages.parts.state.drafts import Draft
 
     edit_recipe(Draft("test", "digits", values, values))
 

@@ -2,11 +2,9 @@
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -19,37 +17,32 @@ from dlcore.engine.job import Job
 from dlcore.engine.predicting import predict
 from dlcore.inside.drawing import drawing_to_digit
 from dlcore.recipe import Recipe
+from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.runs.records import Stored
 from dlcore.runs.store import Store
-from pages.parts import answers, asking, session
-from pages.parts.charts import called
-from tests.pages.test_pages import busy, go, listen, opened, press, seen, well
+from pages.parts import answers, asking
+from pages.parts.run_looks import called
+from pages.parts.state import process
+from tests.pages.helpers import (
+    LONG,
+    busy,
+    enabled,
+    go,
+    listen,
+    opened,
+    press,
+    seen,
+    small,
+    well,
+)
 from tests.waiting import wait_until
 
-LONG = 120  # seconds
+pytestmark = pytest.mark.usefixtures("own_process")
+
+
 STROKES = [{"points": [[0.25, 0.2], [0.72, 0.2], [0.6, 0.5], [0.45, 0.85]], "width": 0.08}]
 QUICK = Recipe(model=Linear(), optimizer=SGD(lr=0.05), batch_size=800, epochs=3)  # 5 steps an epoch
 WORSE = {"optimizer.lr": 10, "epochs": 4}  # by this it forgets what it knew
-
-
-@pytest.fixture(autouse=True)
-def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Where the runs of a dashboard are that was just started."""
-    monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(asking, "PATIENCE", LONG)  # however slow the machine, an answer comes with the page
-    st.cache_resource.clear()
-    yield tmp_path / "runs"
-    session.conductor().close()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def elsewhere(root: Path) -> Iterator[Conductor]:
-    """Another process that trains, for all that the dashboard can see."""
-    conductor = Conductor(threads=1, store=Store(root))
-    yield conductor
-    conductor.close()
-    conductor.store.close()
 
 
 def trained(conductor: Conductor, name: str = "digits", recipe: Recipe = QUICK) -> Job:
@@ -105,9 +98,6 @@ def damage(root: Path, number: int, epoch: int) -> None:
     (root / str(number) / f"epoch-{epoch}.pt").write_bytes(b"not a checkpoint")
 
 
-# --- Who may answer
-
-
 def test_the_latest_stored_run_answers_when_nothing_trains_here(elsewhere):
     first, last = trained(elsewhere, "first"), trained(elsewhere, "last")
     at = drawn()
@@ -121,7 +111,7 @@ def test_the_latest_stored_run_answers_when_nothing_trains_here(elsewhere):
 def test_a_run_of_this_process_comes_first_and_is_listed_once(elsewhere):
     old = trained(elsewhere)
     at = opened("draw")
-    job = trained(session.conductor(), "here")
+    job = trained(process.conductor(), "here")
     newer = trained(elsewhere, "newer")
     well(go(at, "reference"))
     well(go(at, "draw"))
@@ -181,16 +171,13 @@ def test_without_a_store_the_page_works_as_ever(monkeypatch, tmp_path):
     (tmp_path / "a file").touch()
     monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "a file"))
     at = opened("draw")
-    assert session.store() is None
+    assert process.store() is None
     assert "No network can read your drawing yet" in at.subheader[0].value
     press(at, "Train digits")
-    (job,) = session.jobs()
+    (job,) = process.jobs()
     wait_until(lambda: job.ready, LONG)
     at = drawn()
     assert "last, epoch" in seen(at)
-
-
-# --- Best or last
 
 
 def test_a_stored_run_answers_with_its_best_weights_when_asked_to(elsewhere):
@@ -205,19 +192,19 @@ def test_a_stored_run_answers_with_its_best_weights_when_asked_to(elsewhere):
 
 
 def test_a_job_answers_with_its_best_weights_when_asked_to():
-    job = overfitted(session.conductor())
+    job = overfitted(process.conductor())
     assert job.best is None  # its best epoch was before it went on, and is in the store alone
     at = weigh(drawn(), "best")
-    assert shares(at) == said(session.store(), job.number, job.history.best.epoch)
-    again = trained(session.conductor(), "again")
+    assert shares(at) == said(process.store(), job.number, job.history.best.epoch)
+    again = trained(process.conductor(), "again")
     assert again.best.epochs == 3
     choose(well(at.run()), again.number)
     assert "best, epoch 3" in seen(at)
-    assert shares(at) == said(session.store(), again.number, 3)
+    assert shares(at) == said(process.store(), again.number, 3)
 
 
 def test_before_the_first_epoch_the_last_weights_answer_and_say_so():
-    job = session.conductor().submit("digits", QUICK, paused=True)
+    job = process.conductor().submit("digits", QUICK, paused=True)
     wait_until(lambda: job.ready, LONG)
     job.step()
     wait_until(lambda: job.history.steps == 1, LONG)
@@ -244,9 +231,6 @@ def test_the_choice_of_weights_survives_a_visit_to_another_page(elsewhere):
     at = weigh(opened("draw"), "best")
     go(go(at, "reference"), "draw")
     assert at.segmented_control[0].value == "best"
-
-
-# --- What cannot be used
 
 
 def test_damaged_best_weights_are_one_sentence_and_the_other_run_answers(elsewhere, root):
@@ -284,9 +268,6 @@ def test_a_run_of_a_newer_format_is_told_and_the_other_run_answers(elsewhere):
     assert shares(at) == said(elsewhere.store, other.number, 3)
 
 
-# --- While it learns
-
-
 def test_a_run_that_another_process_trains_is_followed(elsewhere):
     job = elsewhere.submit("there", QUICK.model_copy(update={"epochs": 100_000}), pace=50)
     wait_until(lambda: job.saved_epochs > 0, LONG)
@@ -304,7 +285,7 @@ def test_a_run_that_another_process_trains_is_followed(elsewhere):
 
 def test_a_stroke_asks_the_disk_once_a_second_at_most(elsewhere, monkeypatch):
     job = overfitted(elsewhere)
-    session.store()
+    process.store()
     read = []
     for name in ("open", "checkpoints", "rows"):
         real = getattr(Store, name)
@@ -321,7 +302,7 @@ def test_while_the_pen_moves_only_its_movements_ask_what_trains(monkeypatch):
     ask = Job.ask
     monkeypatch.setattr(Job, "ask", lambda job, function: asked.append(job.number) or ask(job, function))
     monkeypatch.setattr(answers, "PEN_RESTS", LONG)
-    job = session.conductor().submit("digits", QUICK, paused=True)
+    job = process.conductor().submit("digits", QUICK, paused=True)
     wait_until(lambda: job.ready)
     at = drawn()
     assert asked == [job.number]
@@ -339,7 +320,7 @@ def test_while_the_pen_moves_only_its_movements_ask_what_trains(monkeypatch):
 
 def test_a_run_that_ended_is_asked_once_more_though_the_pen_moves(monkeypatch):
     monkeypatch.setattr(answers, "PEN_RESTS", LONG)
-    job = session.conductor().submit("digits", QUICK, paused=True)
+    job = process.conductor().submit("digits", QUICK, paused=True)
     wait_until(lambda: job.ready)
     at = drawn()
     assert "epoch 0" in seen(at)
@@ -349,7 +330,7 @@ def test_a_run_that_ended_is_asked_once_more_though_the_pen_moves(monkeypatch):
 
 
 def test_a_busy_network_keeps_its_last_answer_with_a_sentence_and_no_page_waiting(monkeypatch):
-    first, second = (session.conductor().submit(name, QUICK, paused=True) for name in ("first", "second"))
+    first, second = (process.conductor().submit(name, QUICK, paused=True) for name in ("first", "second"))
     wait_until(lambda: first.ready and second.ready, LONG)
     at = choose(drawn(), first.number, second.number)
     before = shares(at)
@@ -370,8 +351,8 @@ def test_a_busy_network_keeps_its_last_answer_with_a_sentence_and_no_page_waitin
 
 
 def test_a_finished_run_that_waits_for_another_ones_step_is_looked_at_again(monkeypatch):
-    done = trained(session.conductor(), "done")
-    training = session.conductor().submit("training", QUICK, paused=True)
+    done = trained(process.conductor(), "done")
+    training = process.conductor().submit("training", QUICK, paused=True)
     wait_until(lambda: training.ready, LONG)
     monkeypatch.setattr(asking, "PATIENCE", 0.01)
     at = opened()
@@ -383,3 +364,29 @@ def test_a_finished_run_that_waits_for_another_ones_step_is_looked_at_again(monk
         assert at.session_state["kept/waiting"]  # so that the page ticks
     wait_until(lambda: asking.BUSY not in seen(well(at.run())), LONG)
     assert not at.session_state["kept/waiting"]
+
+
+def test_draw_says_what_to_do_first():
+    at = opened("draw")
+    assert "No network can read your drawing yet" in at.subheader[0].value
+    assert enabled(at) == {"Train digits"}
+
+
+def test_draw_trains_digits_at_a_click_and_then_offers_the_pad():
+    at = press(opened("draw"), "Train digits")
+    (job,) = process.jobs()
+    assert (job.name, job.recipe) == (DEFAULT, RECIPES[DEFAULT].recipe)
+    assert at.multiselect[0].value == [job.number]
+    assert "The pad is empty" in seen(at)
+
+
+def test_draw_without_a_chosen_run_asks_for_one_even_when_something_is_drawn():
+    at = press(opened("draw"), "Train digits")
+    at.session_state["kept/strokes"] = [{"points": [[0.5, 0.2], [0.5, 0.8]], "width": 0.08}]
+    well(at.multiselect[0].set_value([]).run())
+    assert "Choose a run" in seen(at)
+
+
+def test_draw_leaves_out_runs_that_read_no_pictures():
+    press(small(opened(), epochs=1), "Start")
+    assert "Train digits" in enabled(opened("draw"))

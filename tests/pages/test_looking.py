@@ -3,10 +3,8 @@
 import contextlib
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import streamlit as st
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -16,9 +14,9 @@ from dlcore.catalogue.optimizers import SGD
 from dlcore.engine.capture import network
 from dlcore.recipe import Recipe
 from dlcore.settings import choices
-from pages.parts import session
-from tests.pages.test_pages import PAGES, enabled, find, go, press, small, well
-from tests.pages.test_pages import opened as open_page
+from pages.parts.state import process
+from tests.pages.helpers import PAGES, enabled, find, go, press, small, well
+from tests.pages.helpers import opened as open_page
 from tests.running import DROPPING, LONG, MOONS, alone, changed, fingerprint, finish, opened
 from tests.waiting import wait_until
 
@@ -86,15 +84,6 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not found
 
 
-@pytest.fixture
-def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
-    st.cache_resource.clear()
-    yield tmp_path / "runs"
-    session.conductor().close()
-    st.cache_resource.clear()
-
-
 DRAWS = {
     "numbers": lambda: torch.rand(3),
     "in place": lambda: torch.empty(3).uniform_(),
@@ -147,14 +136,14 @@ def test_whoever_looks_at_a_network_draws_nothing(monkeypatch, kind):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_page_touches_the_generators(page, own_process, monkeypatch):
-    with opened(own_process) as elsewhere:  # another process, for all that the dashboard can see
+def test_no_page_touches_the_generators(page, root, monkeypatch):
+    with opened(root) as elsewhere:  # another process, for all that the dashboard can see
         earlier = elsewhere.submit("digits", DIGITS)
         finish(earlier)
         assert earlier.wait_saved(LONG)
     with watched(monkeypatch):
         at = open_page()
-        under_way = [session.conductor().submit("digits", changed(DIGITS, epochs=100000)) for _ in range(2)]
+        under_way = [process.conductor().submit("digits", changed(DIGITS, epochs=100000)) for _ in range(2)]
         wait_until(lambda: all(job.history.epochs for job in under_way))
         at.session_state["kept/strokes"] = STROKES
         at.session_state["kept/draw/runs"] = [earlier.number, under_way[0].number]
@@ -167,26 +156,24 @@ def test_no_page_touches_the_generators(page, own_process, monkeypatch):
         well(at.run())
 
 
-def test_no_click_touches_the_generators(own_process, monkeypatch):
+def test_no_click_touches_the_generators(root, monkeypatch):
     with watched(monkeypatch):
         at = small(open_page(), epochs=4)
         press(at, "Step")
-        wait_until(lambda: session.jobs() and session.jobs()[0].history.steps)
+        wait_until(lambda: process.jobs() and process.jobs()[0].history.steps)
         press(at, "Resume")
-        finish(session.jobs()[0])
-        assert session.jobs()[0].wait_saved(LONG)
+        finish(process.jobs()[0])
+        assert process.jobs()[0].wait_saved(LONG)
         well(at.run())
         go(at, "runs")
         press(at, "Branch")
         press(at, "Start")
-        at.query_params.clear()  # which a browser does on the way to another page
+        at.query_params = {}  # as Streamlit does; a race of pictures, which Draw can ask
         go(at, "compare")
         press(at, "Start")
-        wait_until(lambda: any(job.history.epochs for job in session.latest_race()))
-        while any(job.active for job in session.latest_race()):
-            well(at.run())  # between one contestant's tries and the next one's there is nothing to stop
-            if "Stop" in enabled(at):
-                press(at, "Stop")
+        wait_until(lambda: any(job.history.epochs for job in process.latest_race()))
+        wait_until(lambda: "Stop" in enabled(well(at.run())))  # between two tries nothing is under way
+        press(at, "Stop")
         go(at, "draw")
         assert not find(at.multiselect, "Runs").disabled
 

@@ -24,7 +24,7 @@ import streamlit as st
 
 _HERE = Path(__file__).parent
 # Streamlit serves the folder `static` beside the main script as app/static (server.enableStaticServing).
-_STATIC = _HERE.parents[1] / "static"
+_STATIC = _HERE.parents[2] / "static"
 
 _mount = st.components.v2.component(
     "live_chart",

@@ -1,4 +1,4 @@
-// One plotly graph per mounted component, updated in place; see live_chart.py for the invariants.
+// One plotly graph per mounted component, updated in place; see __init__.py for the invariants.
 // Streamlit calls the default export at mount and again at every change of data or theme, with the same
 // parentElement, and calls back the last function it returned at unmount.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from dlcore.inside.drawing import MOST_POINTS, MOST_STROKES
-from pages.parts.session import widget
+from pages.parts.state.tab import widget
 
 HERE = Path(__file__).parent
 

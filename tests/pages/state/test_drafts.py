@@ -1,7 +1,9 @@
 """A draft remembers what it started from, whatever is changed afterwards."""
 
+from dlcore.engine.conductor import branch_problems
+from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
-from pages.parts.session import CHANGED, Draft
+from pages.parts.state.drafts import CHANGED, BranchPoint, Draft
 
 
 def drafted(name: str) -> Draft:
@@ -30,3 +32,21 @@ def test_taking_a_recipe_starts_its_widgets_anew():
     draft.take("digits", RECIPES["digits"].recipe)
     assert draft.generation != generation
     assert draft.values["optimizer"]["lr"] == RECIPES["digits"].recipe.optimizer.lr
+
+
+def test_a_draft_is_checked_as_a_whole():
+    draft = drafted("two-moons")
+    assert draft.checked() == (RECIPES["two-moons"].recipe, [])
+    draft.values |= {"epochs": 0, "seed": -1}
+    recipe, problems = draft.checked()
+    assert recipe is None
+    assert [problem.setting for problem in problems] == ["epochs", "seed"]
+
+
+def test_a_draft_that_begins_as_a_branch_must_fit_the_weights_of_its_parent():
+    draft, parent = drafted("two-moons"), RECIPES["two-moons"].recipe
+    draft.branch = BranchPoint(1, "two-moons", 2, parent)
+    assert draft.checked() == (parent, [])
+    draft.values["model"]["widths"] = [3]
+    assert draft.checked() == (None, branch_problems(parent, 2, Recipe.model_validate(draft.values)))
+    assert draft.checked()[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.parts.session import keep, remember, widget
+from pages.parts.state.tab import keep, remember, widget
 
 _mount = st.components.v2.component("download", js=(Path(__file__).parent / "download.js").read_text(encoding="utf-8"))
 

@@ -1,0 +1,53 @@
+"""The queue: how many runs train at once, and those that wait their turn."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dlcore.engine.job import Job
+from pages.parts.attempts import attempt
+from pages.parts.panels import escape
+from pages.parts.state.process import conductor, store
+from pages.parts.state.tab import widget
+
+
+def run_queue() -> None:
+    """How many train at once, and those that wait their turn."""
+    waiting = [jobs for group in conductor().queue if (jobs := [job for job in group if job.active])]
+    with st.expander(f"Queue: {len(waiting)} waiting" if waiting else "Queue", key="queue", type="compact"):
+        st.number_input(
+            "At once",
+            1,
+            8,
+            min(max(conductor().at_once or 8, 1), 8),
+            key="queue/at_once",
+            on_change=lambda: attempt(set_at_once, widget("queue/at_once")),
+            width=130,
+            help="How many runs, or races, train side by side; each of them is slower for it. The others wait here.",
+        )
+        if not waiting:
+            st.caption("Nothing waits.")
+        with st.container(gap=None):
+            for place, jobs in enumerate(waiting):
+                waiting_row(jobs, place, len(waiting))
+
+
+def waiting_row(jobs: list[Job], place: int, many: int) -> None:
+    """A run, or the contestants of a race, that wait; and the buttons that move them."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        what = f"race of {len(jobs)}" if jobs[0].race else f"run {jobs[0].id}"
+        names = escape(", ".join(job.name for job in jobs))
+        st.markdown(f"{place + 1}\\. {names} · {what}", width="stretch")
+        queue_button(jobs, "arrow_upward", "Up", lambda: conductor().move(jobs[0], -1), disabled=place == 0)
+        queue_button(jobs, "arrow_downward", "Down", lambda: conductor().move(jobs[0], 1), disabled=place == many - 1)
+        queue_button(jobs, "close", "Take out", lambda: [job.stop() for job in jobs])
+
+
+def queue_button(jobs: list[Job], icon: str, what: str, act: Callable, disabled: bool = False) -> None:
+    label = f":material/{icon}: {what} run {jobs[0].id}"
+    st.button(label, key=f"queue/{jobs[0].id}/{icon}/icon", disabled=disabled, on_click=act, type="tertiary", help=what)
+
+
+def set_at_once(number: int) -> None:
+    conductor().set_at_once(number)
+    store().set_setting("at_once", number)

@@ -1,0 +1,45 @@
+"""The line under the buttons: which run the Train page shows, and what the end of an earlier process left behind."""
+
+import streamlit as st
+
+from pages.parts.frame import part
+from pages.parts.panels import escape, told
+from pages.parts.run_looks import short_name
+from pages.parts.state.drafts import Draft
+from pages.parts.state.process import runs_here, store
+from pages.parts.state.tab import keep, shown_run
+
+
+def choose_shown(chosen: Draft) -> None:
+    """Which run the page shows, and with several under way a choice of them; before the first, what Start would make:
+    the line is always there, so that nothing moves when runs come.
+    """
+    shown = shown_run()
+    runs = {job.number: job for job in runs_here() if job.active or job is shown}
+    names = {number: f"{escape(job.name)} · run {number}" for number, job in runs.items()}
+    with st.container(horizontal=True, vertical_alignment="center", key="under-way"):
+        picked = st.pills(
+            "Under way",
+            list(names) or [0],
+            default=shown.number if shown else 0,
+            format_func=lambda number: names.get(number, f"{escape(chosen.run_name)} · not started"),
+            label_visibility="collapsed",
+            required=True,
+            disabled=not runs,
+            key=f"train/shown/{'-'.join(map(str, runs))}",
+        )
+        keep("train/shown", picked)
+        with told():
+            idle = store() and not any(job.active for job in runs.values())
+            interrupted_note(store().interrupted(most=1) if idle else [])
+
+
+def interrupted_note(rows: list[dict]) -> None:
+    """A link to each run that broke off."""
+    with part(bool(rows)):
+        for row in rows:
+            ended = row["epoch"] >= row["epochs"]
+            where = "after its last epoch" if ended else f"in epoch {row['epoch'] + 1} of {row['epochs']}"
+            label = f"{short_name(row['name'])} (run {row['number']}) was interrupted {where}: go on with it"
+            address = {"label": escape(label), "query_params": {"run": row["number"]}}
+            st.page_link("pages/runs.py", icon=":material/history:", **address)
