@@ -14,12 +14,12 @@ from pages.parts.charts import accuracy_figure, loss_figure
 from pages.parts.class_scores import class_scores
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.epochs_table import epochs_table
-from pages.parts.frame import ensure_frame, part
+from pages.parts.frame import await_engine, ensure_frame, part
 from pages.parts.live_chart import live_chart
 from pages.parts.network_table import network_table
 from pages.parts.state.address import follow_address, show_address
 from pages.parts.state.drafts import Draft, draft
-from pages.parts.state.process import conductor, runs_here, store
+from pages.parts.state.process import conductor, engine_is_here, runs_here, store
 from pages.parts.state.tab import keep, remember, shown_run
 from pages.parts.steering import steer_button
 from pages.parts.under_way import choose_shown
@@ -127,7 +127,7 @@ with st.sidebar:
     edit_recipe(chosen)
 show_address(chosen)
 recipe, problems = chosen.checked()
-warnings = recipe.warnings() if recipe else []
+warnings = recipe.warnings() if recipe and engine_is_here() else []
 with part(bool(chosen.refused or chosen.branch or problems or warnings)):
     panels.problem_list(chosen.refused, "This link asks for what cannot be had:")
     if chosen.branch:
@@ -142,3 +142,4 @@ with part(bool(run and store())):
         st.page_link("pages/runs.py", label=label, query_params={"run": run.id})
 if recipe:
     network_table(recipe)
+await_engine()

@@ -27,6 +27,7 @@ LAYERS = [
     {"studies"},
     {"cli", "__main__"},
 ]
+NEEDS_TORCH = {"catalogue.networks"}
 ALONE = {"curve", "settings", "later", "catalogue.spec", "inside.drawing"}  # import nothing of dlcore
 
 
@@ -127,10 +128,16 @@ def test_pages_share_through_parts_and_never_import_each_other(file):
         assert any(name.startswith("pages.parts") for name in others)
 
 
-def test_what_the_browser_loads_early_does_not_wait_for_torch():
-    program = "import sys, pages.parts.early; print('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+def test_what_stands_below_the_engine_comes_without_torch():
+    below = [room for layer in LAYERS[: LAYERS.index({"engine"})] for room in layer]
+    modules = [f"dlcore.{module}" for module in GRAPH if room(module) in below and module not in NEEDS_TORCH]
+    program = f"""
+import importlib, sys
+for name in {[*modules, "dlcore.engine.job", "dlcore.studies.races", "dlcore.inside.fit"]}:
+    importlib.import_module(name)
+    assert "torch" not in sys.modules, name
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("file", INTERFACE, ids=short)
@@ -157,16 +164,18 @@ print([name for name in {late} if name in sys.modules])
     assert found.stdout.strip() == "[]"
 
 
-def test_the_first_page_is_there_without_what_only_some_pages_need(tmp_path):
-    late = ["torchvision", "torch._dynamo", "sklearn", "scipy", "pandas", "pyarrow", "mlxtend", "pooch"]
+def test_the_first_page_is_there_without_what_takes_long_to_import(tmp_path):
+    late = ["torch", "torchvision", "sklearn", "scipy", "pandas", "pyarrow", "mlxtend", "pooch"]
     program = f"""
 import sys, threading
 threading.Timer.start = lambda timer: None  # what comes after the page
+start = threading.Thread.start
+threading.Thread.start = lambda thread: thread.name == "importing" or start(thread)
 from streamlit.testing.v1 import AppTest
 assert "torch" not in sys.modules
 page = AppTest.from_file({str(ROOT / "dashboard.py")!r}, default_timeout=120).run()
 assert not page.exception and any(button.label == "Start" for button in page.button)
-assert "early" not in [widget.label for widget in (*page.selectbox, *page.button, *page.slider)]
+assert not [button.label for button in page.button if button.label == "Start" and button.disabled]
 print([name for name in {late} if name in sys.modules])
 """
     environment = os.environ | {"DLCORE_RUNS": str(tmp_path)}

@@ -24,13 +24,14 @@ from dlcore.engine.job import Job, State, Wishes, steered
 from dlcore.engine.queue import admit, moved
 from dlcore.engine.trainer import Trainer
 from dlcore.engine.training import Run
-from dlcore.history import LOST, MEASURES, History
+from dlcore.history import History
 from dlcore.recipe import Recipe
-from dlcore.runs.checkpoints import Checkpoint, fits
-from dlcore.runs.records import PACE, Branch, Record, checked_name, checked_pace
+from dlcore.runs.branching import branch_problems, taken_over
+from dlcore.runs.checkpoints import Checkpoint
+from dlcore.runs.records import PACE, Branch, checked_name, checked_pace
 from dlcore.runs.saving import Saver
 from dlcore.runs.store import Store, StoreError
-from dlcore.settings import Problem, SettingsError
+from dlcore.settings import SettingsError
 
 AT_HAND = 20  # runs or races that keep their networks when they are over, where no store has them
 
@@ -124,7 +125,7 @@ class Conductor:
         checkpoint = self.store.checkpoint(number, epoch)
         if problems := branch_problems(parent.recipe_at(checkpoint.step), epoch, recipe):
             raise SettingsError(problems)
-        history = _taken_over(parent, checkpoint.step, recipe)
+        history = taken_over(parent, checkpoint.step, recipe)
         _note_pace(history, pace)
         branch = Branch(number, epoch, checkpoint.step)
         trainer = Trainer(recipe, history, branch=branch, checkpoint=checkpoint)
@@ -414,39 +415,6 @@ def prepare() -> None:
     import sklearn.metrics  # noqa: F401 - for the first evaluation
 
     torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports PyTorch's compiler
-
-
-def branch_problems(parent: Recipe, epoch: int, recipe: Recipe) -> list[Problem]:
-    """What keeps a recipe from going on with the weights that another one had after an epoch."""
-    problems = recipe.problems()
-    if not problems and not fits(parent, recipe):
-        told = (
-            "A branch goes on with the weights of its parent, so the network must be the same: leave the layers' sizes "
-            "and the number of outputs as they are (activation and dropout may change)."
-        )
-        problems.append(Problem("model", told))
-    if recipe.epochs <= epoch:
-        told = f"epochs is {recipe.epochs}, but the branch begins after epoch {epoch}; the nearest is {epoch + 1}."
-        problems.append(Problem("epochs", told))
-    return problems
-
-
-def _taken_over(parent: Record, step: int, recipe: Recipe) -> History:
-    """What a branch with this recipe has of its parent's history. Where it is measured by something else, that is a
-    change like any other: figures of before are shown, and not compared.
-    """
-    made = [change for change in parent.history.changes if change.step <= step]
-    before, measured = parent.recipe_at(step), {change.setting for change in made if change.step == step}
-    history = History(
-        parent.history.losses[:step],
-        [row for row in parent.history.epochs if row.step <= step],
-        [change for change in made if (change.step < step or change.setting == LOST) and change.setting != PACE],
-    )
-    for setting in MEASURES:
-        part = setting.removesuffix(".kind")
-        if getattr(before, part) != getattr(recipe, part) or setting in measured:
-            history.change({setting: getattr(recipe, part).kind})
-    return History(history.losses, history.epochs[:], history.changes)
 
 
 def _note_pace(history: History, pace: float | None) -> History:

@@ -17,6 +17,7 @@ from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.settings import Settings, accepted, explanation, family_of, slider_of
 from pages.parts.state.drafts import Draft
+from pages.parts.state.process import engine_is_here
 from pages.parts.state.tab import widget
 
 BATCHES = ("all", 8, 16, 32, 64, 128, 256, 512)
@@ -147,7 +148,7 @@ def _widget_for(name: str, field: FieldInfo, value: Any, start: Any) -> tuple[Ca
     """The widget that fits a field, its arguments, and how its answer becomes a JSON value again."""
     slider, same = slider_of(field), lambda answer: answer
     if name == "device":
-        options = list(dict.fromkeys([*devices.available(), value]))
+        options = list(dict.fromkeys([*(devices.available() if engine_is_here() else ()), value]))
         return st.selectbox, {"options": options, "index": options.index(value), "format_func": _device}, same
     if name == "batch_size":
         options = list(dict.fromkeys([*BATCHES, value]))

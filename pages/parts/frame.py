@@ -8,10 +8,11 @@ import streamlit as st
 
 from pages.parts.panels import escape
 from pages.parts.state.address import parameters
-from pages.parts.state.process import store, store_problem
+from pages.parts.state.process import engine_is_here, store, store_problem
 from pages.parts.state.tab import keep, remember
 
 ROOT = Path(__file__).parents[2]
+LOOK = 0.2  # seconds between two looks for the engine
 
 
 def frame():
@@ -58,6 +59,17 @@ def ensure_frame() -> None:
     if not remember("framed", False):
         frame()
         st.rerun()
+
+
+def await_engine() -> None:
+    """Draw the page anew once PyTorch is here, with what takes it; called last by a page that can be drawn without."""
+    waits = not engine_is_here()
+
+    def look() -> None:
+        if waits and engine_is_here():
+            st.rerun()
+
+    st.fragment(look, run_every=LOOK if waits else None)()
 
 
 def part(there: bool, **how: Any) -> AbstractContextManager:

@@ -12,7 +12,7 @@ import gc
 import threading
 import time
 
-from dlcore.engine.conductor import prepare
+from pages.parts.state.process import bring_engine
 
 WARM_UP = 10  # seconds after the first page: whoever starts or looks around at once is not held up
 EVERY = 60  # seconds between two collections
@@ -21,12 +21,15 @@ EVERY = 60  # seconds between two collections
 @functools.cache
 def tend() -> None:
     """Begin, once in a process."""
+    bring_engine()
     later = threading.Timer(WARM_UP, _tend)
     later.daemon = True
     later.start()
 
 
 def _tend() -> None:
+    from dlcore.engine.conductor import prepare  # PyTorch may still be on its way
+
     prepare()
     gc.collect()
     gc.freeze()

@@ -12,9 +12,10 @@ from dlcore.catalogue.optimizers import SGD, Adam
 from dlcore.catalogue.schedules import Cosine
 from dlcore.catalogue.stopping import Stopping
 from dlcore.engine.capture import restore
-from dlcore.engine.conductor import Conductor, branch_problems
+from dlcore.engine.conductor import Conductor
 from dlcore.engine.training import Step, build, train
 from dlcore.history import Change
+from dlcore.runs.branching import branch_problems
 from dlcore.runs.records import Branch
 from dlcore.runs.store import Store, StoreError
 from dlcore.settings import SettingsError

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from dlcore.engine.conductor import branch_problems
 from dlcore.engine.job import Job
-from dlcore.recipe import Recipe, read
+from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
+from dlcore.runs.branching import branch_problems
 from dlcore.runs.records import Record, branch_name
-from dlcore.settings import Problem, SettingsError
+from dlcore.settings import Problem, SettingsError, parse
 from dlcore.sharing import nearest_named
+from pages.parts.state.process import engine_is_here
 
 CHANGED = " (changed)"
 
@@ -72,11 +73,15 @@ class Draft:
 
     def checked(self) -> tuple[Recipe | None, list[Problem]]:
         """The recipe, or all that is in its way, as a branch too."""
+        here = engine_is_here()
         try:
-            recipe = read(json.dumps(self.values))
+            recipe = parse(Recipe, json.dumps(self.values))
+            # Whether this machine can have it is asked once PyTorch is here.
+            if problems := recipe.problems() if here else recipe.contradictions():
+                return None, problems
         except SettingsError as error:
             return None, error.problems
-        problems = branch_problems(self.branch.recipe, self.branch.epoch, recipe) if self.branch else []
+        problems = branch_problems(self.branch.recipe, self.branch.epoch, recipe) if self.branch and here else []
         return (None if problems else recipe), problems
 
     def settle(self) -> None:

@@ -1,27 +1,50 @@
 """What belongs to the process, and so to all tabs: the conductor, the runs on disk, and what was read of them."""
 
+from __future__ import annotations
+
 import contextlib
+import functools
+import importlib
+import sys
+import threading
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
-from dlcore.engine.capture import network
-from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
-from dlcore.engine.training import Run
 from dlcore.runs.checkpoints import CheckpointError
 from dlcore.runs.checkpoints import read as read_checkpoint
 from dlcore.runs.records import Record, Stored
 from dlcore.runs.store import Store, StoreError
 
+if TYPE_CHECKING:
+    from dlcore.engine.conductor import Conductor
+    from dlcore.engine.training import Run
+
 AT_ONCE = 2  # runs, or races, under way at a time, unless the person says otherwise
 REMEMBERED = 32  # stored runs whose histories stay in memory
+
+
+ENGINE = "dlcore.engine.conductor"  # which imports PyTorch, for seconds
+
+
+@functools.cache
+def bring_engine() -> None:
+    """Have the engine imported, once in a process, while people look at the first page."""
+    threading.Thread(target=importlib.import_module, args=(ENGINE,), name="importing", daemon=True).start()
+
+
+def engine_is_here() -> bool:
+    """Whether it is imported: until then nothing trains, and a page does without what takes PyTorch."""
+    return hasattr(sys.modules.get(ENGINE), "Conductor")
 
 
 @st.cache_resource(show_spinner=False)
 def conductor() -> Conductor:
     """The one that trains, for all tabs."""
+    from dlcore.engine.conductor import Conductor
+
     runs = store()
     at_once = runs.setting("at_once", AT_ONCE) if runs else AT_ONCE
     return Conductor(store=runs if runs and runs.writable else None, at_once=at_once)
@@ -48,7 +71,7 @@ def store_problem() -> str:
 
 def jobs() -> list[Job]:
     """Every job of this process, oldest first."""
-    return list(conductor().jobs)
+    return list(conductor().jobs) if engine_is_here() else []
 
 
 def runs_here() -> list[Job]:
@@ -107,6 +130,8 @@ class Weights(NamedTuple):
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _network(number: int, epoch: int, place: int, saved: float) -> Run | str:
     """Or why there is none: what is damaged is read but once, too."""
+    from dlcore.engine.capture import network
+
     run = store().open(number)
     file = next((kept.file for kept in store().checkpoints(number) if (kept.epoch, kept.place) == (epoch, place)), None)
     try:
@@ -128,7 +153,7 @@ def stored_weights(run: Record, best: bool) -> Weights:
         if epoch is None or (kept.epoch, kept.place) == (epoch, 0):
             with contextlib.suppress(FileNotFoundError):  # a later one took its place meanwhile
                 answer = _network(run.number, kept.epoch, kept.place, kept.file.stat().st_mtime)
-                if isinstance(answer, Run):
+                if not isinstance(answer, str):
                     return Weights(answer, kept.epoch, kept.place, tuple(passed))
                 passed.append(f"The checkpoint {kept.file.name} of run {run.number} cannot be used: {answer}.")
     where = f" of its best epoch, {epoch}" if epoch else ""

@@ -1,8 +1,8 @@
 """A draft remembers what it started from, whatever is changed afterwards."""
 
-from dlcore.engine.conductor import branch_problems
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
+from dlcore.runs.branching import branch_problems
 from pages.parts.state.drafts import CHANGED, BranchPoint, Draft
 
 
