@@ -31,7 +31,7 @@ format: .venv/dev.stamp ## Put the code into the format that lint expects
 	$(BIN)/ruff format
 
 clean: ## Remove .venv, caches and test leftovers; data and runs stay
-	rm -rf .venv .pytest_cache .ruff_cache test-artifacts
+	rm -rf .venv .pytest_cache .hypothesis .ruff_cache test-artifacts
 	rm -f static/plotly-*.min.js static/*.partial
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -6,11 +6,23 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 from dlcore.engine.conductor import Conductor
 from dlcore.runs import saving
+
+# The same examples everywhere and always: a test fails for who broke it, and on any machine, however slow.
+hypothesis.settings.register_profile(
+    "dlcore",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("dlcore")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,11 +3,16 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dlcore.curve import STRETCHES, Curve
 
-LENGTHS = (1, 2, 3, 11, 255, 257, STRETCHES - 1, STRETCHES, STRETCHES + 1, 2 * STRETCHES, 5 * STRETCHES + 7, 12345)
-POINTS = (4, 5, 10, 101, 400)
+LENGTHS = st.integers(1, 12345) | st.sampled_from(
+    (1, 2, 3, 11, 255, 257, STRETCHES - 1, STRETCHES, STRETCHES + 1, 2 * STRETCHES, 5 * STRETCHES + 7, 12345)
+)
+PIECES = st.integers(1, 2000) | st.sampled_from((1, 256, 10**6))
+POINTS = st.integers(4, 400)
 
 
 def grown(values, piece, dtype=np.float64):
@@ -18,8 +23,7 @@ def grown(values, piece, dtype=np.float64):
     return curve
 
 
-@pytest.mark.parametrize("piece", [1, 7, 256, 10**6])
-@pytest.mark.parametrize("length", [0, *LENGTHS])
+@given(st.just(0) | LENGTHS, PIECES)
 def test_every_value_is_kept_in_order_however_it_came(length, piece):
     values = np.random.default_rng(length).normal(size=length).astype(np.float32)
     curve = grown(values, piece, np.float32)
@@ -37,19 +41,16 @@ def test_what_was_handed_out_stays_as_it_is():
     assert curve.values[:3].tolist() == [1.0, 2.0, 0.0]
 
 
-@pytest.mark.parametrize("length", LENGTHS)
-def test_a_curve_looks_the_same_however_it_came(length):
+@given(LENGTHS, PIECES, POINTS)
+def test_a_curve_looks_the_same_however_it_came(length, piece, points):
     values = np.random.default_rng(length).normal(size=length)
-    for points in POINTS:
-        looks = [(curve.means(points), curve.thin(points)) for curve in (grown(values, n) for n in (1, 300, 10**6))]
-        for look in looks[1:]:
-            for found, expected in zip(look, looks[0], strict=True):
-                for one, other in zip(found, expected, strict=True):
-                    np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+    in_pieces, at_once = grown(values, piece), grown(values, length)
+    for look in (Curve.means, Curve.thin):
+        for one, other in zip(look(in_pieces, points), look(at_once, points), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("points", POINTS)
-@pytest.mark.parametrize("length", LENGTHS)
+@given(LENGTHS, POINTS)
 def test_a_thinned_curve_keeps_its_extremes_and_both_ends(length, points):
     values = np.random.default_rng(length).normal(size=length)
     places, y = grown(values, 300).thin(points)
@@ -83,8 +84,7 @@ def test_a_short_curve_is_left_alone():
     np.testing.assert_array_equal(y, values)
 
 
-@pytest.mark.parametrize("points", [1, 3, 7, 100, 200])
-@pytest.mark.parametrize("length", LENGTHS)
+@given(LENGTHS, st.integers(1, 200))
 def test_means_cover_every_value_once(length, points):
     values = np.random.default_rng(1).random(length)
     ends, y = grown(values, 300).means(points)
@@ -106,12 +106,12 @@ def test_means_stay_where_they_are_while_the_curve_grows():
         np.testing.assert_array_equal(old[:-1], new[: len(old) - 1])
 
 
-@pytest.mark.parametrize("length", [1, 2, 1000, 5000])
-@pytest.mark.parametrize("seed", range(5))
-def test_the_lowest_value_is_found_the_first_of_equals(length, seed):
-    draw = np.random.default_rng(seed)
-    values = draw.integers(0, 50, length).astype(np.float32)
-    values[draw.random(length) < 0.1] = draw.choice([np.nan, np.inf, -np.inf])
+VALUES = st.sampled_from([0.0, 1.0, 2.0, np.nan, np.inf, -np.inf]) | st.floats(width=32)
+
+
+@given(st.lists(VALUES, min_size=1), st.integers(1, 3 * STRETCHES))
+def test_the_lowest_value_is_found_the_first_of_equals(values, times):
+    values = np.resize(np.float32(values), max(times, len(values)))  # repeated, so that it has many stretches
     finite = np.where(np.isfinite(values), values, np.inf)
     assert Curve(values).lowest() == int(finite.argmin())
 
@@ -158,7 +158,7 @@ def test_the_work_of_a_look_does_not_grow_with_the_curve(monkeypatch):
         assert max(most) <= 2 * STRETCHES
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+@given(LENGTHS)
 def test_the_lowest_value_from_any_place_on_is_found(length):
     values = np.random.default_rng(length).normal(size=length)
     values[:: max(2, length // 5)] = np.nan

@@ -1,8 +1,9 @@
 import json
-import random
 import typing
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dlcore.catalogue import devices
 from dlcore.catalogue.activations import ReLU, Tanh
@@ -15,13 +16,25 @@ from dlcore.catalogue.schedules import Schedule, StepDecay
 from dlcore.catalogue.tasks import Regression
 from dlcore.recipe import STEERABLE, Recipe, change, field_at, read, repeat, steer, steerable, value_at
 from dlcore.recipes import DEFAULT, RECIPES
-from dlcore.settings import Settings, SettingsError, accepted, bounds, choices, family_of, parse
+from dlcore.settings import SettingsError, choices, parse
+from tests.strategies import NAMES, junk, settings_of
 
 FIELDS = {"data": Data, "model": Architecture, "loss": Loss, "optimizer": Optimizer, "schedule": Schedule}
 ENTRIES = [(name, kind) for name, family in FIELDS.items() for kind in choices(family)]
-JUNK = [
-    *(None, True, 0, 1, -1, 1.5, 1e308, 10**30, "", "adam", "all", "\x00", "é\ud83d\ude00", [], {}, [None], [[1]]),
-    *({"kind": "adam"}, {"kind": None}, {"kind": {}}, {"": ""}, {"kind": "mlp", "widths": [0]}, "x" * 1000),
+
+
+def places(settings, path=()):
+    """Every place in nested settings, as a path of keys."""
+    for key, value in settings.items() if isinstance(settings, dict) else enumerate(settings):
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+LENGTH = len(Recipe().to_json())
+PATHS = [
+    *("", ".", "kind", "model.", ".kind", "model.kind.kind", "epochs.kind", "a.b.c", "model.widths.0"),
+    *(".".join(map(str, path)) for path in places(Recipe().model_dump(mode="json"))),
 ]
 
 
@@ -44,38 +57,6 @@ def told_or_used(call, *arguments):
     return []
 
 
-def any_settings(cls, draw):
-    """Settings with every field drawn from what is accepted."""
-    return cls(**{name: any_value(field, draw) for name, field in cls.model_fields.items() if name != "kind"})
-
-
-def any_value(field, draw):
-    if kinds := family_of(field):
-        return any_settings(draw.choice(list(kinds.values())), draw)
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-        return any_settings(field.annotation, draw)
-    words, (low, high) = accepted(field), bounds(field)
-    if "true or false" in words:
-        return draw.random() < 0.5
-    if words.startswith("a list"):
-        return tuple(draw.randint(1, 10000) for _ in range(draw.randint(1, 6)))
-    if words.endswith("or all") and draw.random() < 0.3:
-        return "all"
-    if "whole number" in words:
-        return draw.randint(low, high)
-    if "number" in words:
-        return draw.uniform(low + 1e-9, high - 1e-9)
-    return draw.choice(words.split(" or "))
-
-
-def places(settings, path=()):
-    """Every place in nested settings, as a path of keys."""
-    for key, value in settings.items() if isinstance(settings, dict) else enumerate(settings):
-        yield (*path, key)
-        if isinstance(value, dict | list):
-            yield from places(value, (*path, key))
-
-
 # JSON
 
 
@@ -88,9 +69,8 @@ def test_a_recipe_with_any_choice_goes_to_json_and_back(name, kind):
     assert json.loads(recipe.to_json())[name]["kind"] == kind
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_a_recipe_with_any_settings_goes_to_json_and_back(seed):
-    recipe = any_settings(Recipe, random.Random(seed))
+@given(settings_of(Recipe))
+def test_a_recipe_with_any_settings_goes_to_json_and_back(recipe):
     again = parse(Recipe, recipe.to_json())
     assert again == recipe
     assert hash(again) == hash(recipe)
@@ -115,40 +95,40 @@ def test_recipes_are_equal_by_value_and_can_be_keys():
     assert Recipe(model=MLP(activation=Tanh())) != Recipe(model=MLP(activation=ReLU()))
 
 
-@pytest.mark.parametrize("seed", range(150))
-def test_junk_never_gives_anything_but_a_sentence(seed):
-    draw = random.Random(seed)
-    settings = any_settings(Recipe, draw).model_dump(mode="json")
-    for _ in range(draw.randint(1, 4)):
-        *parents, last = draw.choice(list(places(settings)))
-        place = settings
+@settings(max_examples=100)
+@given(settings_of(Recipe), st.data())
+def test_junk_never_gives_anything_but_a_sentence(recipe, data):
+    values = recipe.model_dump(mode="json")
+    for _ in range(data.draw(st.integers(1, 4))):
+        *parents, last = data.draw(st.sampled_from(list(places(values))))
+        parent = values
         for key in parents:
-            place = place[key]
-        if isinstance(place, dict) and draw.random() < 0.3:
-            last = draw.choice(["", "kind", "lr", "adam", "widths", "\x00", "model"])
-        place[last] = draw.choice(JUNK)
-    text = json.dumps(settings)
-    for problem in told_or_used(read, text):
+            parent = parent[key]
+        if isinstance(parent, dict):
+            last = data.draw(st.just(last) | st.sampled_from(NAMES))
+        parent[last] = data.draw(junk())
+    for problem in told_or_used(read, json.dumps(values)):
         assert problem.text[-1] in ".?"
         assert problem.setting.removesuffix(".kind") in problem.text
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_text_that_was_cut_or_scribbled_on_never_gives_anything_but_a_sentence(seed):
-    draw = random.Random(seed)
+SCRIBBLES = st.tuples(
+    st.integers(0, LENGTH - 1), st.sampled_from(['"', "{", "}", ",", "\\", "9", "e", "-", "\x00", "é", ""])
+)
+
+
+@settings(max_examples=100)
+@given(st.lists(SCRIBBLES, max_size=5), st.none() | st.integers(0, LENGTH))
+def test_text_that_was_cut_or_scribbled_on_never_gives_anything_but_a_sentence(scribbles, end):
     text = list(Recipe().to_json())
-    for _ in range(draw.randint(1, 5)):
-        text[draw.randrange(len(text))] = draw.choice(['"', "{", "}", ",", "\\", "9", "e", "-", "\x00", "é", ""])
-    text = "".join(text)[: draw.choice([None, None, draw.randrange(len(text))])]
-    assert all(problem.text[-1] in ".?" for problem in told_or_used(read, text))
+    for position, letter in scribbles:
+        text[position] = letter
+    assert all(problem.text[-1] in ".?" for problem in told_or_used(read, "".join(text)[:end]))
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_any_change_whatever_gives_a_recipe_or_a_sentence(seed):
-    draw = random.Random(seed)
-    paths = [".".join(map(str, path)) for path in places(Recipe().model_dump(mode="json"))]
-    odd = ["", ".", "kind", "model.", ".kind", "model.kind.kind", "epochs.kind", "a.b.c", "model.widths.0"]
-    changes = {draw.choice([*paths, *odd]): draw.choice(JUNK) for _ in range(draw.randint(1, 4))}
+@settings(max_examples=100)
+@given(st.dictionaries(st.sampled_from(PATHS), junk(), min_size=1, max_size=4))
+def test_any_change_whatever_gives_a_recipe_or_a_sentence(changes):
     assert all(problem.text[-1] in ".?" for problem in told_or_used(change, Recipe(), changes))
 
 
@@ -307,11 +287,8 @@ def test_all_wrong_changes_are_answered_at_once():
     assert {problem.setting for problem in problems} == {"epochs", "optimizer.lr", "model.kind", "sed"}
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_any_recipe_can_be_reached_from_any_other_by_changes(seed):
-    draw = random.Random(seed)
-    start, goal = any_settings(Recipe, draw), any_settings(Recipe, draw)
-
+@given(settings_of(Recipe), settings_of(Recipe), st.randoms())
+def test_any_recipe_can_be_reached_from_any_other_by_changes(start, goal, random):
     def leaves(settings, path=""):
         for key, value in settings.items():
             if isinstance(value, dict):
@@ -322,7 +299,7 @@ def test_any_recipe_can_be_reached_from_any_other_by_changes(seed):
     if goal.problems():
         goal = goal.model_copy(update=dict(Recipe()))
     changes = list(leaves(goal.model_dump(mode="json")))
-    draw.shuffle(changes)
+    random.shuffle(changes)
     assert change(start, dict(changes)) == goal
 
 

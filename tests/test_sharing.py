@@ -1,12 +1,17 @@
 """A link holds a whole recipe; whatever a link says, reading it gives a recipe and a sentence for what it is not."""
 
+import json
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dlcore.catalogue.activations import Activation
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
-from dlcore.settings import SettingsError, choices, family_of
+from dlcore.settings import SettingsError, choices, family_of, parse
 from dlcore.sharing import LONGEST, from_link, from_query, is_setting, nearest_named, to_link, to_query
+from tests.strategies import settings_of
 
 # Where each family stands in a recipe; an activation stands in a model.
 FAMILIES = {name: family_of(field) for name, field in Recipe.model_fields.items() if family_of(field)}
@@ -66,6 +71,28 @@ def inside(values: dict, path: str):
 def test_a_named_recipe_comes_back_from_its_link(name):
     values = RECIPES[name].recipe.model_dump(mode="json")
     assert from_query(to_query(values)) == (values, [])
+
+
+@given(settings_of(Recipe))
+def test_a_recipe_with_any_settings_comes_back_from_its_link(recipe):
+    values = recipe.model_dump(mode="json")
+    assert from_query(to_query(values)) == (values, [])
+    name = nearest_named(values)
+    assert from_link(to_link(name, values)) == (name, values, [])
+
+
+TEXTS = st.text(max_size=30) | st.sampled_from(["adam", "cnn", "all", "1e999", "-0", "[1]", "16,16", "true", "\ud800"])
+
+
+@settings(max_examples=100)
+@given(st.dictionaries(st.sampled_from([*to_query(DEFAULT), "recipe", "kind", ""]) | TEXTS, TEXTS, max_size=5))
+def test_any_link_whatever_gives_settings_and_a_short_sentence_for_what_it_is_not(link):
+    name, values, problems = from_link(link)
+    assert name in RECIPES
+    assert parse(Recipe, json.dumps(values)).model_dump(mode="json") == values
+    for problem in problems:
+        assert problem.text[-1] in ".?"
+        assert len(problem.text) < 300
 
 
 @pytest.mark.parametrize(("path", "kind"), CHOICES)

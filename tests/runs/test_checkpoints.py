@@ -3,7 +3,6 @@ import itertools
 import math
 import os
 import pickle
-import random
 import resource
 import shutil
 import subprocess
@@ -15,6 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dlcore.catalogue.architectures import CNN, MLP, ResNet18
 from dlcore.catalogue.datasets import Mnist5k, Moons, load
@@ -448,13 +449,15 @@ def test_a_file_that_was_cut_off_is_refused(file, share):
         read(file)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_flipped_bytes_are_noticed_or_do_not_matter(file, seed):
-    draw, before = random.Random(seed), read(file)
-    content = bytearray(file.read_bytes())
-    for _ in range(draw.randint(1, 3)):
-        content[draw.randrange(len(content))] ^= draw.randint(1, 255)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the file is written anew for every example
+@given(data=st.data())
+def test_flipped_bytes_are_noticed_or_do_not_matter(file, content, data):
     file.write_bytes(content)
+    before, flipped = read(file), bytearray(content)
+    flips = st.tuples(st.integers(0, len(content) - 1), st.integers(1, 255))
+    for position, bits in data.draw(st.lists(flips, min_size=1, max_size=3)):
+        flipped[position] ^= bits
+    file.write_bytes(flipped)
     try:
         found = vars(read(file))
     except CheckpointError as error:
