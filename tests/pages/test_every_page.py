@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dlcore.catalogue.spec import Classes
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 from pages.parts.state import process
@@ -33,7 +34,7 @@ HOSTILE = "![i](http://evil.example/a) <img src=http://evil.example/b> :material
 @pytest.fixture
 def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs and classes with such names: some over, one that is a branch, and some under way."""
-    monkeypatch.setattr(type(RECIPES["two-moons"].recipe.data), "classes", (f"{HOSTILE}0", f"{HOSTILE}1"))
+    monkeypatch.setattr(type(RECIPES["two-moons"].recipe.data), "targets", Classes((f"{HOSTILE}0", f"{HOSTILE}1")))
     monkeypatch.setattr(type(RECIPES[DEFAULT].recipe.data), "classes", tuple(f"{HOSTILE}{i}" for i in range(10)))
     conductor, moons = process.conductor(), RECIPES["two-moons"].recipe.model_copy(update={"epochs": 2})
     done = conductor.submit(HOSTILE, moons)
