@@ -35,7 +35,9 @@ HOSTILE = "![i](http://evil.example/a) <img src=http://evil.example/b> :material
 def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs and classes with such names: some over, one that is a branch, and some under way."""
     monkeypatch.setattr(type(RECIPES["two-moons"].recipe.data), "targets", Classes((f"{HOSTILE}0", f"{HOSTILE}1")))
-    monkeypatch.setattr(type(RECIPES[DEFAULT].recipe.data), "classes", tuple(f"{HOSTILE}{i}" for i in range(10)))
+    monkeypatch.setattr(
+        type(RECIPES[DEFAULT].recipe.data), "targets", Classes(tuple(f"{HOSTILE}{i}" for i in range(10)))
+    )
     conductor, moons = process.conductor(), RECIPES["two-moons"].recipe.model_copy(update={"epochs": 2})
     done = conductor.submit(HOSTILE, moons)
     assert done.wait(LONG)
