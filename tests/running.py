@@ -137,6 +137,12 @@ def as_if_killed(store: Store, root: Path) -> Path:
     return root
 
 
+def remove(root: Path) -> None:
+    """Remove the folder of runs as a person does, while it is in use: what is written there just then is removed too."""
+    while root.exists():
+        shutil.rmtree(root, ignore_errors=True)
+
+
 class Breaks:
     """Does something on the training thread after a number of events: steps, evaluations of a batch, epochs' ends."""
 

@@ -31,6 +31,7 @@ from tests.running import (
     in_pieces,  # noqa: F401 - for the child process
     measured,
     opened,
+    remove,
     settle,
     stands_still,
     stored,
@@ -333,7 +334,7 @@ def test_a_folder_that_is_removed_meanwhile_takes_no_run_along(tmp_path, paused)
         conductor.submit("done before", MOONS).wait(LONG)
         job = conductor.submit("moons", LONGER, paused=True)
         take(job, 9)
-        shutil.rmtree(store.root)
+        remove(store.root)
         if not paused:
             job.step()
             wait_until(lambda: job.history.steps == 10)
