@@ -24,7 +24,7 @@ from dlcore.recipes import RECIPES
 from dlcore.runs.store import Store, StoreError
 from tests.kill_campaign import Process
 from tests.running import LONG
-from tests.runs.test_store import checkpoint, entered, history, record
+from tests.runs.storing import checkpoint, entered, history, record
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -700,7 +700,7 @@ def test_a_disk_that_is_not_there_is_a_sentence(run, monkeypatch, arguments, roo
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda words: words[0])
 def test_a_newer_store_is_a_sentence(run, runs, arguments):
-    runs._connection.execute("PRAGMA user_version = 99")
+    runs.database._connection.execute("PRAGMA user_version = 99")
     told = refused(run, *arguments)
     assert "has format 99" in told
     assert "update dlcore" in told
