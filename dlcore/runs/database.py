@@ -145,6 +145,8 @@ class Database:
             raise StoreError(f"{told}: update dlcore, or let DLCORE_RUNS name another folder.")
         if not os.access(file, os.W_OK):  # SQLite says so only when it comes to writing
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+        if not self.opened and 0 < _version(db) < len(SCHEMA):
+            self._check_upgrade()
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA foreign_keys = ON")
@@ -153,11 +155,19 @@ class Database:
         db.execute("SELECT count(*) FROM runs").fetchone()  # tells at once when the file is damaged
         self._use(file, db, _connect(file, "mode=rw"))
 
+    def _check_upgrade(self) -> None:
+        """Raises StoreError when an older dlcore is at work, which could not save what it trains from then on."""
+        if held := [number for number in folder.numbers(self.root) if folder.is_locked(self.root / str(number))]:
+            told = f"An older dlcore trains run {listed(held)} in {self.root}, whose list of runs this one has to bring"
+            raise StoreError(f"{told} up to date: wait until it is over, or stop it there.")
+
     def _open_to_read(self, reason: Exception) -> None:
         """A store on a disk that cannot be written."""
         for how in ("mode=ro", "immutable=1"):  # the first sees the latest, but needs files beside the database
             db = _connect(self.file, how)
             with contextlib.suppress(sqlite3.Error):
+                if 0 < _version(db) < len(SCHEMA):
+                    db = _upgraded_copy(db)
                 if _version(db) == len(SCHEMA):
                     self._use(self.file, db, db)
                     self.writable = False
@@ -231,7 +241,10 @@ class Database:
 
 
 def _connect(file: Path, how: str) -> sqlite3.Connection:
-    uri = f"{file.as_uri()}?{how}"
+    return _connect_to(f"{file.as_uri()}?{how}")
+
+
+def _connect_to(uri: str) -> sqlite3.Connection:
     db = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
     db.row_factory = sqlite3.Row
     return db
@@ -247,6 +260,15 @@ def _upgrade(db: sqlite3.Connection) -> int:
         db.execute(f"PRAGMA user_version = {number}")
     db.execute("COMMIT")
     return version
+
+
+def _upgraded_copy(db: sqlite3.Connection) -> sqlite3.Connection:
+    """The same in memory, at the last version: for a database that cannot be written."""
+    with contextlib.closing(db):
+        copy = _connect_to("file::memory:")
+        db.backup(copy)
+    _upgrade(copy)
+    return copy
 
 
 def _transaction(db: sqlite3.Connection, begin: str, function: Callable[[sqlite3.Connection], T]) -> T:

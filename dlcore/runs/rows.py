@@ -11,17 +11,20 @@ import numpy as np
 
 from dlcore.history import Change, Epoch, History
 from dlcore.recipe import Recipe
+from dlcore.runs import groups
 from dlcore.runs.database import StoreError
 from dlcore.runs.records import Branch, Failure, Record, Status, Stored, environment
 from dlcore.settings import SettingsError, parse
 
 FORMAT = 1  # of a run's row; a newer one is left alone
 
+RACE = "(SELECT groups.number FROM groups WHERE groups.number = grp AND kind = 'race') AS race"
+
 # A row for the table of runs and for the command line. Accuracies are shares of 1; `created` is made readable later.
-SUMMARY = """
+SUMMARY = f"""
     SELECT number, name, status, reason, last_epoch AS epoch, steps AS step, last.val_accuracy, last.val_loss,
         last.train_loss, last.seconds, best_epoch, best.val_accuracy AS best_val_accuracy,
-        best.val_loss AS best_val_loss, created, elapsed, tags, note, race, parent, parent_epoch, size,
+        best.val_loss AS best_val_loss, created, elapsed, tags, note, {RACE}, parent, parent_epoch, size,
         json_extract(recipe, '$.data.kind') AS data, json_extract(recipe, '$.model.kind') AS model,
         json_extract(recipe, '$.optimizer.kind') AS optimizer, json_extract(recipe, '$.optimizer.lr') AS lr,
         coalesce((SELECT value FROM changes WHERE run = number AND setting = 'epochs'
@@ -42,7 +45,7 @@ def summary(row: sqlite3.Row, status: Status) -> dict:
 def run(db: sqlite3.Connection, number: int) -> sqlite3.Row | None:
     """A run's own row. Raises StoreError when it is of a newer format."""
     row = db.execute(
-        "SELECT runs.*, (SELECT name FROM runs AS other WHERE other.number = runs.parent) AS parent_name "
+        f"SELECT runs.*, {RACE}, (SELECT name FROM runs AS other WHERE other.number = runs.parent) AS parent_name "
         "FROM runs WHERE number = ?",
         [number],
     ).fetchone()
@@ -154,7 +157,6 @@ def columns(record: Record) -> dict[str, Any]:
     """What changes while a run trains."""
     return {
         "status": record.status,
-        "race": record.race,
         "reason": record.reason,
         "failure": json.dumps(asdict(record.failure)) if record.failure else None,
         "steps": record.history.steps,
@@ -205,6 +207,14 @@ def save(
     for change in history.changes:
         _insert(db, "changes", {"run": number, **asdict(change), "value": json.dumps(change.value)})
     update(db, number, values)
+    groups.join_race(db, record)
+
+
+def remove(db: sqlite3.Connection, number: int) -> None:
+    """Remove a run with all that was measured of it."""
+    row = db.execute("SELECT grp FROM runs WHERE number = ?", [number]).fetchone()
+    db.execute("DELETE FROM runs WHERE number = ?", [number])
+    groups.remove_empty(db, row["grp"] if row else None)
 
 
 def rewind(db: sqlite3.Connection, number: int, step: int) -> None:

@@ -48,4 +48,17 @@ SCHEMA = (
     ) WITHOUT ROWID;
     CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE groups (  -- its settings are JSON
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        created REAL NOT NULL,
+        parent INTEGER REFERENCES groups ON DELETE SET NULL
+    );
+    INSERT INTO groups SELECT race, 'race', '', '{}', min(created), NULL FROM runs WHERE race > 0 GROUP BY race;
+    ALTER TABLE runs RENAME COLUMN race TO grp;
+    CREATE INDEX runs_of_group ON runs (grp);
+    """,
 )

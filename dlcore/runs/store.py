@@ -18,15 +18,16 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dlcore.recipe import Recipe
-from dlcore.runs import checkpoints, folder, importing, manifest, rows
+from dlcore.runs import checkpoints, folder, groups, importing, manifest, rows
 from dlcore.runs.checkpoints import Checkpoint, CheckpointError
 from dlcore.runs.database import Database, StoreError, listed
 from dlcore.runs.folder import Kept
+from dlcore.runs.groups import Group, Kind
 from dlcore.runs.importing import Unlisted
 from dlcore.runs.locks import Locks
 from dlcore.runs.manifest import ManifestError
@@ -111,13 +112,25 @@ class Store:
         """The runs of a race that are not deleted, first to last; those of the newest one unless another is named."""
 
         def read(db: sqlite3.Connection) -> list[int]:
-            newest = "SELECT race FROM runs WHERE race IS NOT NULL AND deleted IS NULL ORDER BY number DESC LIMIT 1"
-            row = {"race": race} if race is not None else db.execute(newest).fetchone()
-            # A race is called by the number of its first run.
-            query = "SELECT number FROM runs WHERE number >= :race AND race = :race AND deleted IS NULL ORDER BY number"
-            return [found["number"] for found in db.execute(query, dict(row))] if row else []
+            number = groups.newest_race(db) if race is None else race
+            group = groups.read(db, number)
+            return groups.members(db, number) if group and group.kind == "race" else []
 
         return self.database.read(read)
+
+    def groups(self, kind: Kind | None = None) -> list[Group]:
+        """Newest first; those of one kind, if it is named."""
+        return self.database.read(lambda db: groups.read_all(db, kind))
+
+    def group(self, number: int) -> Group:
+        group = self.database.read(lambda db: groups.read(db, number))
+        if group is None:
+            raise StoreError(f"There is no group {number} in {self.root}.")
+        return group
+
+    def members(self, number: int) -> list[int]:
+        """The runs of a group that are not deleted, first to last."""
+        return self.database.read(lambda db: groups.members(db, number))
 
     def open(self, number: int, before: Stored | None = None) -> Stored:
         """A run with its history. `before`, if given, is that run as it was read earlier: only what is new is read, and
@@ -177,6 +190,18 @@ class Store:
     def create(self, record: Record) -> int:
         """Enter a run, and give it a number."""
         return self.database.write(lambda db: rows.create(db, record, self._next_number(db)))
+
+    def create_group(self, kind: Kind, name: str, settings: Mapping[str, Any], parent: int | None = None) -> int:
+        """Enter a group, which runs can `join`; its number, which no run gets. Races make theirs themselves."""
+        return self.database.write(lambda db: groups.create(db, self._next_number(db), kind, name, settings, parent))
+
+    def describe_group(self, number: int, **values: Any) -> None:
+        """Set a group's kind, name, settings or parent; a race's, too, which is not saved yet."""
+        self.database.write(lambda db: groups.describe(db, number, values))
+
+    def join(self, group: int, runs: Sequence[int]) -> None:
+        """Make runs members of a group, and of no other."""
+        self.database.write(lambda db: groups.join(db, group, runs))
 
     def take_in(self, number: int, recipe: Recipe | None = None) -> list[str]:
         """Enter the run of an unlisted folder, so that it can go on from its last checkpoint; `recipe` where the folder
@@ -325,7 +350,7 @@ class Store:
     def remove(self, number: int) -> None:
         """Remove a run for good."""
         self.release(number)
-        self.database.write(lambda db: db.execute("DELETE FROM runs WHERE number = ?", [number]))
+        self.database.write(lambda db: rows.remove(db, number))
         shutil.rmtree(self._folder(number), ignore_errors=True)
 
     def set_setting(self, name: str, value: Any) -> None:
@@ -333,9 +358,9 @@ class Store:
         self.database.write(lambda db: db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", row))
 
     def _next_number(self, db: sqlite3.Connection) -> int:
-        """One that no run ever had, not even of a list that was lost."""
-        row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
-        return max([row["seq"] if row else 0, *folder.numbers(self.root), *self._locks]) + 1
+        """One that no run and no group ever had, not even of a list that was lost."""
+        row = db.execute("SELECT max(seq) AS seq FROM sqlite_sequence WHERE name IN ('runs', 'groups')").fetchone()
+        return max([row["seq"] or 0, *folder.numbers(self.root), *self._locks]) + 1
 
     def _unknown(self, number: int) -> StoreError:
         return StoreError(f"There is no run {number} in {self.root}.")

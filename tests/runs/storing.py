@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import sqlite3
 import threading
 
 import numpy as np
@@ -133,3 +134,10 @@ DESCRIBED = {"name": "renamed 😀", "note": "My own words.", "tags": ("a", "b")
 def description(runs, number):
     found = runs.open(number)
     return {"name": found.name, "note": found.note, "tags": found.tags}
+
+
+def refused(connect, file, how):
+    """A connection that may read alone."""
+    if how == "mode=rwc":
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+    return connect(file, how)

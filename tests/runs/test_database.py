@@ -1,6 +1,5 @@
 import contextlib
 import os
-import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -8,10 +7,9 @@ import pytest
 
 from dlcore.history import Change
 from dlcore.runs import checkpoints, database
-from dlcore.runs.schema import SCHEMA
 from dlcore.runs.store import Store, StoreError
 from tests.running import MOONS, changed
-from tests.runs.storing import checkpoint, content, entered, grow, history, record
+from tests.runs.storing import checkpoint, content, entered, grow, history, record, refused
 
 
 @pytest.mark.parametrize("name", ["with space", "100%25", "a#b", "a?mode=memory", "ünï 😀", "'quoted\""])
@@ -21,48 +19,6 @@ def test_a_folder_may_have_any_name(tmp_path, name):
     assert (tmp_path / name / "dlcore.db").stat().st_size
     with contextlib.closing(Store(tmp_path / name)) as runs:
         assert runs.rows()[0]["name"] == "here"
-
-
-# Formats
-
-
-def test_an_older_database_is_brought_up_to_date(runs, monkeypatch):
-    number = entered(runs, record(history=history(2), status="finished"))
-    runs.describe(number, note="an old one")
-    before = runs.open(number)
-    runs.close()
-    monkeypatch.setattr(database, "SCHEMA", (*SCHEMA, "ALTER TABLE runs ADD COLUMN stars INTEGER NOT NULL DEFAULT 3;"))
-    with contextlib.closing(Store(runs.root)) as newer:
-        assert newer.database._connection.execute("SELECT stars FROM runs").fetchone()[0] == 3
-        assert content(newer.open(number).history) == content(before.history)
-        assert (newer.open(number).note, newer.problem, newer.writable) == ("an old one", "", True)
-        assert newer.create(record()) == number + 1
-        assert newer.database._connection.execute("SELECT count(*) FROM sqlite_sequence").fetchone()[0] == 1
-    with contextlib.closing(Store(runs.root)) as again:
-        assert len(again.rows()) == 2
-
-
-def test_an_upgrade_that_fails_changes_nothing(runs, monkeypatch):
-    number = entered(runs, record(status="finished"))
-    runs.close()
-    script = "ALTER TABLE runs ADD COLUMN stars INTEGER NOT NULL DEFAULT 3; SELECT stars FROM nowhere;"
-    with monkeypatch.context() as patch:
-        patch.setattr(database, "SCHEMA", (*SCHEMA, script))
-        with pytest.raises(StoreError, match="no such table: nowhere"):
-            Store(runs.root)
-    with contextlib.closing(Store(runs.root)) as found:
-        assert found.open(number).status == "finished"
-        assert "stars" not in found.database._connection.execute("SELECT * FROM runs").fetchone().keys()  # noqa: SIM118
-
-
-def test_a_newer_database_is_refused_and_left_alone(runs):
-    entered(runs, record(status="finished"))
-    runs.database._connection.execute(f"PRAGMA user_version = {len(SCHEMA) + 1}")
-    runs.close()
-    before = (runs.root / "dlcore.db").read_bytes()
-    with pytest.raises(StoreError, match=f"has format {len(SCHEMA) + 1}.*up to {len(SCHEMA)}: update dlcore"):
-        Store(runs.root)
-    assert (runs.root / "dlcore.db").read_bytes() == before
 
 
 # Damage
@@ -210,13 +166,7 @@ def test_a_disk_that_cannot_be_written_is_looked_at(runs, monkeypatch):
     number = entered(runs, record("a", history=history(3), status="finished"))
     runs.close()
     connect = database._connect
-
-    def refuse(file, how):
-        if how == "mode=rwc":
-            raise sqlite3.OperationalError("attempt to write a readonly database")
-        return connect(file, how)
-
-    monkeypatch.setattr(database, "_connect", refuse)
+    monkeypatch.setattr(database, "_connect", lambda file, how: refused(connect, file, how))
     with contextlib.closing(Store(runs.root)) as found:
         assert not found.writable
         assert content(found.open(number).history) == content(history(3))
