@@ -97,13 +97,14 @@ def members(db: sqlite3.Connection, number: int) -> list[int]:
     return [row["number"] for row in db.execute(query, [number])]
 
 
-def newest_race(db: sqlite3.Connection) -> int | None:
-    """The race with the newest run that is not deleted."""
-    row = db.execute(
-        "SELECT grp FROM runs JOIN groups ON groups.number = grp AND kind = 'race' WHERE deleted IS NULL "
-        "ORDER BY runs.number DESC LIMIT 1"
-    ).fetchone()
-    return row["grp"] if row else None
+def contestants(db: sqlite3.Connection, race: int | None) -> list[int]:
+    """The members of a race; of the one with the newest run that is not deleted, unless it is named."""
+    query = """
+        SELECT grp FROM runs JOIN groups ON groups.number = grp
+        WHERE kind = 'race' AND (grp = :race OR :race IS NULL AND deleted IS NULL) ORDER BY runs.number DESC LIMIT 1
+    """
+    row = db.execute(query, {"race": race}).fetchone()
+    return members(db, row["grp"]) if row else []
 
 
 def join(db: sqlite3.Connection, number: int, runs: Sequence[int]) -> None:

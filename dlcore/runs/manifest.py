@@ -4,12 +4,13 @@ enough to enter the run into a list of runs. What it measured is not in there.
 Such a file may come from anywhere: everything in it is checked before it is used.
 """
 
+import contextlib
 import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -95,6 +96,15 @@ def read(folder: Path) -> Stored:
         return Stored(0, checked_name(about.name), recipe, **known)
     except SettingsError as error:
         raise ManifestError(f"its {NAME} cannot be used ({str(error.problems[0]).rstrip('.')})") from None
+
+
+def words(folder: Path, record: Record) -> dict[str, Any]:
+    """A run's name, note and tags as its folder has them; its first name alone where the folder is not its own."""
+    with contextlib.suppress(ManifestError):
+        kept = read(folder)
+        if kept.created == record.created:
+            return {"name": kept.name, "note": kept.note, "tags": kept.tags}
+    return {"name": record.name}
 
 
 def _content(file: Path) -> bytes:

@@ -190,13 +190,13 @@ def save(
     row = db.execute("SELECT created FROM runs WHERE number = ?", [number]).fetchone()
     if row is None:  # this is another database than the last time
         create(db, record, number)
-        update(db, number, words())
+        update(db, number, described(words()))
     elif again:  # what it knows may be old, or of another course
         if row["created"] != record.created:
             file = db.execute("PRAGMA database_list").fetchone()["file"]
             told = f"Run {number}, which trains here, is another one than the run {number} in {file} now"
             raise StoreError(f"{told}: it cannot be kept there.")
-        for table in ("losses", "epochs"):
+        for table in ("losses", "epochs", "commands"):
             db.execute(f"DELETE FROM {table} WHERE run = ?", [number])
         db.execute("UPDATE runs SET rewinds = rewinds + 1 WHERE number = ?", [number])
     _save_losses(db, number, history.losses)

@@ -60,5 +60,15 @@ SCHEMA = (
     INSERT INTO groups SELECT race, 'race', '', '{}', min(created), NULL FROM runs WHERE race > 0 GROUP BY race;
     ALTER TABLE runs RENAME COLUMN race TO grp;
     CREATE INDEX runs_of_group ON runs (grp);
+    CREATE TABLE commands (  -- its value is JSON, its answer empty when it was done
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        command TEXT NOT NULL,
+        value TEXT NOT NULL,
+        asked REAL NOT NULL,
+        answered REAL,
+        answer TEXT
+    );
+    CREATE INDEX commands_of_run ON commands (run, answered);
     """,
 )

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dlcore.recipe import Recipe
-from dlcore.runs import checkpoints, folder, groups, importing, manifest, rows
+from dlcore.runs import checkpoints, commands, folder, groups, importing, manifest, retention, rows
 from dlcore.runs.checkpoints import Checkpoint, CheckpointError
+from dlcore.runs.commands import Command, Request
 from dlcore.runs.database import Database, StoreError, listed
 from dlcore.runs.folder import Kept
 from dlcore.runs.groups import Group, Kind
@@ -34,8 +35,6 @@ from dlcore.runs.manifest import ManifestError
 from dlcore.runs.records import ACTIVE, Record, Status, Stored
 
 T = TypeVar("T")
-GRACE = 24 * 3600  # seconds that a deleted run can be brought back
-OVERDUE = "overdue"  # the setting that keeps since when deleted runs were found to be removed for good
 IMPORT = "The Runs page offers to enter them again; on the command line, python -m dlcore runs tells of them."
 
 
@@ -110,13 +109,7 @@ class Store:
 
     def race(self, race: int | None = None) -> list[int]:
         """The runs of a race that are not deleted, first to last; those of the newest one unless another is named."""
-
-        def read(db: sqlite3.Connection) -> list[int]:
-            number = groups.newest_race(db) if race is None else race
-            group = groups.read(db, number)
-            return groups.members(db, number) if group and group.kind == "race" else []
-
-        return self.database.read(read)
+        return self.database.read(lambda db: groups.contestants(db, race))
 
     def groups(self, kind: Kind | None = None) -> list[Group]:
         """Newest first; those of one kind, if it is named."""
@@ -237,13 +230,14 @@ class Store:
         again = self._hold_again(number)
         with self.database.translate_errors():
             where = self._locks.where(number, self.database.opened)
-        self.database.write(lambda db: rows.save(db, record, values, again, lambda: self._words_in_folder(record)))
+        path = self._folder(number)
+        self.database.write(lambda db: rows.save(db, record, values, again, lambda: manifest.words(path, record)))
         if number in self._locks:
             self._write_manifest(record)
         if found or again:
             with self.database.translate_errors():  # takes its time, so nobody is locked out
                 self._save_checkpoints(record, found) if found else self._locks.restore_latest(number)
-                last["size"] = folder.size(self._folder(number))
+                last["size"] = folder.size(path)
             self.database.write(lambda db: rows.update(db, number, last))
         with self.database.lock, self.database.translate_errors():
             if not self._locks.is_saved(number, where, self.database.opened):
@@ -270,11 +264,15 @@ class Store:
 
     def hold(self, number: int) -> None:
         """Become the one that writes a run. Raises StoreError when another process, or another part of this one, is."""
-        if not self.database.read(lambda db: db.execute("SELECT 1 FROM runs WHERE number = ?", [number]).fetchone()):
-            raise self._unknown(number)
+        self._check_entered(number)
         with self.database.lock, self.database.translate_errors():
             if not self._locks.acquire(number, self.database.opened):
                 raise self._under_way(number)
+        try:
+            self.database.write(lambda db: commands.answer_all(db, number))
+        except StoreError:
+            self.release(number)
+            raise
 
     def _hold_again(self, number: int) -> bool:
         """Whether a run that is held has to be saved whole, for it was saved elsewhere; then its lock is held there."""
@@ -287,6 +285,46 @@ class Store:
 
     def release(self, number: int) -> None:
         self._locks.release(number)
+
+    def _check_entered(self, number: int) -> None:
+        if not self.database.read(lambda db: db.execute("SELECT 1 FROM runs WHERE number = ?", [number]).fetchone()):
+            raise self._unknown(number)
+
+    # What one process asks of a run that another one trains
+
+    def ask_run(self, run: int, command: Command, value: Any = None) -> int:
+        """Ask whoever trains a run to pause, say; the id under which `answer_of` tells how it went. `value`: as
+        `commands.Request` has it. Raises SettingsError for what cannot be asked.
+        """
+        text = commands.checked(command, value)
+        self._check_entered(run)
+        if not self._is_held(run):
+            told = f"Run {run} is not under way, so nobody is there to {command} it"
+            raise StoreError(f"{told}; let it go on first (python -m dlcore resume {run}, or Resume on the Runs page).")
+        return self.database.write(lambda db: commands.ask(db, run, command, text))
+
+    def commands(self, run: int) -> list[Request]:
+        """What was asked of a run and has no answer yet, in order, for the one that trains it."""
+        requests, refused = self.database.read(lambda db: commands.waiting(db, run))
+        for id, sentence in refused.items():
+            self.answer(id, sentence)
+        return requests
+
+    def answer(self, id: int, sentence: str = "") -> None:
+        """Say that a command was carried out or, in a sentence, why it was not."""
+        self.database.write(lambda db: commands.answer(db, id, sentence))
+
+    def answer_of(self, id: int) -> str | None:
+        """None until there is one; empty when the command was carried out."""
+        row = self.database.read(lambda db: commands.read(db, id))
+        if row and row["answer"] is None and not self._is_held(row["run"]):
+            # Again, for it may have been answered just before the end.
+            row = self.database.read(lambda db: commands.read(db, id, commands.UNHEARD))
+        if row is None:
+            raise StoreError(f"There is no command {id}; commands are kept for a day.")
+        return row["answer"]
+
+    # A person's words, and the end
 
     def describe(self, number: int, **values: Any) -> None:
         """Set a run's name, note or tags, which are checked already (`records.checked_name` and its kin)."""
@@ -303,16 +341,7 @@ class Store:
             row = self.database.read(lambda db: db.execute(query, [record.number]).fetchone())
             if row is None:
                 raise self._unknown(record.number)
-            words = row["name"], row["note"], json.loads(row["tags"])
-            manifest.write(record, self._folder(record.number), *words)
-
-    def _words_in_folder(self, record: Record) -> dict[str, Any]:
-        """A run's name, note and tags as its folder has them, as columns; its first name where there are none."""
-        with contextlib.suppress(ManifestError):
-            kept = manifest.read(self._folder(record.number))
-            if kept.created == record.created:
-                return rows.described({"name": kept.name, "note": kept.note, "tags": kept.tags})
-        return {"name": record.name}
+            manifest.write(record, self._folder(record.number), row["name"], row["note"], json.loads(row["tags"]))
 
     def delete(self, number: int) -> None:
         """Take a run out of sight; it can be brought back for a day."""
@@ -328,24 +357,11 @@ class Store:
         self.database.write(lambda db: rows.update(db, number, {"deleted": None}))
 
     def purge(self) -> None:
-        """Remove for good what was deleted more than a day ago, and was found so a day ago: a clock that jumps ahead
-        and back takes nothing along. What was deleted later than now, before the clock was set back, was deleted now.
-        """
-        now, before = time.time(), self.setting(OVERDUE, {})
-        query = "SELECT number, deleted FROM runs WHERE deleted IS NOT NULL"
-        deleted = {row["number"]: row["deleted"] for row in self.database.read(lambda db: _all(db, query))}
-        for number in [number for number, when in deleted.items() if when > now]:
-            self.database.write(lambda db, number=number: rows.update(db, number, {"deleted": now}))
-        overdue = {}  # since when
-        for number in [number for number, when in deleted.items() if when < now - GRACE]:
-            noticed = before.get(str(number), now)
-            since = noticed if deleted[number] <= noticed <= now else now
-            if since < now - GRACE:
+        """Remove for good what was deleted long enough ago (`retention`)."""
+        query = "SELECT 1 FROM runs WHERE deleted IS NOT NULL"
+        if self.database.read(lambda db: db.execute(query).fetchone()):  # or a start would wait for those who write
+            for number in self.database.write(lambda db: retention.overdue(db, time.time())):
                 self.remove(number)
-            else:
-                overdue[str(number)] = since
-        if overdue != before:
-            self.set_setting(OVERDUE, overdue)
 
     def remove(self, number: int) -> None:
         """Remove a run for good."""
