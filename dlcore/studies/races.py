@@ -7,10 +7,11 @@ left to chance either: a rate that suits one may not suit another, so each can t
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -146,16 +147,20 @@ class Tuning:
         jobs = conductor.race(
             [(f"{name}, rate {recipe.optimizer.lr:g}", recipe) for recipe in tries], pace=pace, paused=paused
         )
-        for job in jobs:
-            self._note(conductor, job, tags=(TAG,))
+        if store := conductor.store:
+            with self._noting():
+                settings = {"rates": [recipe.optimizer.lr for recipe in tries], "epochs": epochs}
+                store.describe_group(jobs[0].race, kind="tries", name=name, settings=settings)
+                for job in jobs:
+                    store.describe(job.number, tags=(TAG,))
         self.spans[jobs[0].race] = self._shares[place - 1]
         return Stage(place, name, jobs, dict(self.field))
 
-    def _note(self, conductor: Conductor, job: Job, **values: Any) -> None:
-        """Tell the store something of a run, without which it goes on all the same."""
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        """What the store is told here, it goes on without all the same."""
         try:
-            if conductor.store:
-                conductor.store.describe(job.number, **values)
+            yield
         except StoreError as error:
             self.problem = str(error)
 
@@ -177,12 +182,16 @@ class Tuning:
                     Try(job.first_recipe.optimizer.lr, job.number, outcome(job), won and job is best) for job in jobs
                 ]
             racing = conductor.race(list(self.field.items()), pace=jobs[0].pace)
-            self.race = racing[0].race
+            tried, self.race = list(self.spans), racing[0].race
             self.spans[self.race] = self._shares[-1]
             self.stage = None  # and the jobs are held by others, as long as they want them
-            for job in racing:
-                if job.name in self.tries:
-                    self._note(conductor, job, note=self.told(job.name))
+            if store := conductor.store:
+                with self._noting():
+                    for number in tried:
+                        store.describe_group(number, parent=self.race)
+                    for job in racing:
+                        if job.name in self.tries:
+                            store.describe(job.number, note=self.told(job.name))
         except (SettingsError, StoreError) as error:
             self.problem = str(error)
         except Exception as error:  # such as a conductor that was closed meanwhile; nobody else would hear of it

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.cli.calling import MOONS, ROOT, parsed, process, refused
-from tests.runs.test_store import checkpoint, entered, history, record
+from tests.runs.storing import checkpoint, entered, history, record
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_disk_that_is_not_there_is_a_sentence(run, monkeypatch, arguments):
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda words: words[0])
 def test_a_newer_store_is_a_sentence(run, runs, arguments):
-    runs._connection.execute("PRAGMA user_version = 99")
+    runs.database._connection.execute("PRAGMA user_version = 99")
     told = refused(run, *arguments)
     assert "has format 99" in told
     assert "update dlcore" in told

@@ -1,7 +1,7 @@
 import math
 from dataclasses import replace
 
-from tests.runs.test_store import entered, history, record
+from tests.runs.storing import entered, history, record
 
 
 def test_numbers_that_are_none_are_null_in_every_object(tell, runs):

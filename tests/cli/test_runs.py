@@ -8,7 +8,7 @@ import pytest
 
 from dlcore.recipe import Recipe
 from tests.cli.calling import DIVERGING, LISTED, MOONS, parsed, refused
-from tests.runs.test_store import entered, history, record
+from tests.runs.storing import entered, history, record
 
 # Listing, showing
 

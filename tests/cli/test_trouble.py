@@ -12,7 +12,7 @@ from dlcore.runs.store import Store, StoreError
 from tests.cli.calling import DIVERGING, MOONS, ROOT, parsed, refused
 from tests.kill_campaign import Process
 from tests.running import LONG
-from tests.runs.test_store import entered, record
+from tests.runs.storing import entered, record
 from tests.waiting import wait_until
 
 # Failures

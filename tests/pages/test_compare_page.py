@@ -135,7 +135,7 @@ def test_a_regression_alone_has_no_accuracy_chart(elsewhere, figures):
 def test_a_run_of_a_newer_format_is_told_and_left_out(elsewhere):
     newer, other = trained(elsewhere, "newer"), trained(elsewhere, "other")
     sql = "UPDATE runs SET format = 99 WHERE number = ?"
-    elsewhere.store._do(lambda db: db.execute(sql, [newer.number]), write=True)
+    elsewhere.store.database.write(lambda db: db.execute(sql, [newer.number]))
     at = beside(opened("compare"), newer.number, other.number)
     assert "update dlcore" in at.warning[0].value
     assert len(rows(at)) == 1

@@ -132,16 +132,19 @@ def test_only_runs_that_read_pictures_and_have_a_checkpoint_are_offered(elsewher
 def test_clothes_have_the_right_shape(elsewhere):
     clothes = Recipe(data=FashionMnist(), model=Linear())
     number = elsewhere.store.create(Stored(0, "clothes", clothes))
-    elsewhere.store._do(lambda db: db.execute("UPDATE runs SET size = 1"), write=True)
+    elsewhere.store.database.write(lambda db: db.execute("UPDATE runs SET size = 1"))
     assert opened("draw").multiselect[0].value == [number]
 
 
 def test_thousands_of_runs_are_offered_without_opening_them(elsewhere, monkeypatch):
     trained(elsewhere)
     add = "INSERT INTO runs SELECT {} FROM runs WHERE number = 1"
-    names = [row["name"] for row in elsewhere.store._do(lambda db: db.execute("PRAGMA table_info(runs)").fetchall())]
+    names = [
+        row["name"]
+        for row in elsewhere.store.database.read(lambda db: db.execute("PRAGMA table_info(runs)").fetchall())
+    ]
     copy = add.format(", ".join("NULL" if name == "number" else f'"{name}"' for name in names))
-    elsewhere.store._do(lambda db: [db.execute(copy) for _ in range(3000)], write=True)
+    elsewhere.store.database.write(lambda db: [db.execute(copy) for _ in range(3000)])
     read = []
     monkeypatch.setattr(
         Store,
@@ -260,8 +263,8 @@ def test_a_run_without_any_weights_left_is_one_sentence(elsewhere, root):
 
 def test_a_run_of_a_newer_format_is_told_and_the_other_run_answers(elsewhere):
     newer, other = trained(elsewhere, "newer"), trained(elsewhere, "other")
-    elsewhere.store._do(
-        lambda db: db.execute("UPDATE runs SET format = 99 WHERE number = ?", [newer.number]), write=True
+    elsewhere.store.database.write(
+        lambda db: db.execute("UPDATE runs SET format = 99 WHERE number = ?", [newer.number])
     )
     at = choose(drawn(), newer.number, other.number)
     assert "update dlcore" in at.warning[0].value

@@ -507,8 +507,15 @@ def test_what_was_tried_is_kept_with_the_runs(tmp_path):
         wait_until(lambda: not tuning(conductor).going)
         jobs = [*tries, *(job for job in conductor.jobs if job.race == tuning(conductor).race)]
         finish(*jobs)
+        assert all(job.wait_saved(60) for job in jobs)
         told = tuning(conductor).told("SGD")
         kept = [conductor.store.open(job.number) for job in jobs]
+        tries_group, race = conductor.store.group(1), conductor.store.group(4)
+        assert [conductor.store.members(group.number) for group in (tries_group, race)] == [[1, 2, 3], [4, 5]]
+    assert (tries_group.kind, tries_group.name, tries_group.parent) == ("tries", "SGD", race.number)
+    assert tries_group.settings == {"rates": [0.001, 0.01, 0.1], "epochs": 2}
+    assert (race.kind, race.parent) == ("race", None)
+    assert [run.race for run in kept] == [None] * 3 + [4] * 2
     assert [run.tags for run in kept] == [("try",)] * 3 + [()] * 2
     assert [run.note for run in kept[3:]] == ["", told]
     assert told.startswith(f"Learning rate {kept[4].recipe.optimizer.lr:g}, the best of three tried for 2 epochs: ")

@@ -1,32 +1,31 @@
-"""Folders: what a run's folder tells of it besides its checkpoints, in `run.json`, so that the folder alone is enough
-to enter the run into a list of runs. What it measured is not in there.
+"""The manifest: what a run's folder tells of it besides its checkpoints, in `run.json`, so that the folder alone is
+enough to enter the run into a list of runs. What it measured is not in there.
 
 Such a file may come from anywhere: everything in it is checked before it is used.
 """
 
+import contextlib
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dlcore.history import LOST, MEASURES, Change, Epoch, History, in_order
+from dlcore.history import LOST, MEASURES, Change, History
 from dlcore.recipe import STEERABLE, Recipe, repeat, value_at
-from dlcore.runs.checkpoints import Checkpoint, whole
+from dlcore.runs.checkpoints import whole
 from dlcore.runs.records import PACE, PACES, Branch, Record, Stored, checked_name, checked_note, checked_tags
 from dlcore.settings import Problem, SettingsError, parse, show
 
 FORMAT = 1
 NAME = "run.json"
 LARGEST = 1_000_000  # bytes that such a file may have
-MOST_STEPS, MOST_EPOCHS = 100_000_000, 100_000  # of a run whose folder is entered: each takes room
 
 
-class FolderError(Exception):
+class ManifestError(Exception):
     """A folder that does not tell what its run is; the text is part of a sentence for people."""
 
 
@@ -70,19 +69,20 @@ def write(record: Record, folder: Path, name: str, note: str, tags: Sequence[str
 
 
 def read(folder: Path) -> Stored:
-    """The run, without a history. Raises FolderError."""
+    """The run, without a history. Raises ManifestError."""
     try:
         about = About.model_validate_json(_content(folder / NAME))
     except FileNotFoundError:
-        raise FolderError(f"it has no {NAME}, which tells its recipe (runs of an older dlcore have none)") from None
+        raise ManifestError(f"it has no {NAME}, which tells its recipe (runs of an older dlcore have none)") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise FolderError(f"its {NAME} cannot be used ({where}{': ' if where else ''}{first['msg']})") from None
+        raise ManifestError(f"its {NAME} cannot be used ({where}{': ' if where else ''}{first['msg']})") from None
     except OSError as error:
-        raise FolderError(f"its {NAME} cannot be read ({error})") from None
+        raise ManifestError(f"its {NAME} cannot be read ({error})") from None
     if about.format > FORMAT:
-        raise FolderError(f"its {NAME} has format {about.format}, and this dlcore reads up to {FORMAT}: update dlcore")
+        told = f"its {NAME} has format {about.format}, and this dlcore reads up to {FORMAT}: update dlcore"
+        raise ManifestError(told)
     changes = [Change(*one) for one in sorted(about.changes, key=lambda one: one[:2])]
     branch = Branch(*about.branch) if about.branch else None
     try:
@@ -95,17 +95,26 @@ def read(folder: Path) -> Stored:
         known |= {"note": checked_note(about.note), "tags": checked_tags(about.tags)}
         return Stored(0, checked_name(about.name), recipe, **known)
     except SettingsError as error:
-        raise FolderError(f"its {NAME} cannot be used ({str(error.problems[0]).rstrip('.')})") from None
+        raise ManifestError(f"its {NAME} cannot be used ({str(error.problems[0]).rstrip('.')})") from None
+
+
+def words(folder: Path, record: Record) -> dict[str, Any]:
+    """A run's name, note and tags as its folder has them; its first name alone where the folder is not its own."""
+    with contextlib.suppress(ManifestError):
+        kept = read(folder)
+        if kept.created == record.created:
+            return {"name": kept.name, "note": kept.note, "tags": kept.tags}
+    return {"name": record.name}
 
 
 def _content(file: Path) -> bytes:
     """What may be the file's content. What is no file, such as a pipe, might never end."""
     if file.exists() and not file.is_file():
-        raise FolderError(f"its {NAME} cannot be read (it is no file)")
+        raise ManifestError(f"its {NAME} cannot be read (it is no file)")
     with file.open("rb") as stream:
         content = stream.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise FolderError(f"its {NAME} is too large to be one")
+        raise ManifestError(f"its {NAME} is too large to be one")
     return content
 
 
@@ -141,34 +150,3 @@ def _check_change(change: Change, recipe: Recipe, start: int) -> None:
         changed = repeat(recipe, {setting: value})
         if change.step >= start:
             _check(changed)
-
-
-def as_it_was(run: Stored, last: Checkpoint) -> Stored:
-    """The same run as it was at its last checkpoint, finished if all its epochs were done. Its history is as long as it
-    was then, and empty of numbers: what was measured is lost. Raises FolderError when the checkpoint cannot be one of
-    this run.
-    """
-    start = run.branch or Branch(0, 0, 0)
-    end, epochs = last.step - last.place, last.epochs - start.epoch  # its own
-    if last.step > MOST_STEPS or not (start.step <= end and epochs >= 0 and last.epochs <= MOST_EPOCHS):
-        raise FolderError("it is not of this run")
-    numbers = np.arange(1, last.epochs + 1)
-    ends = np.interp(numbers, [0, start.epoch, last.epochs], [0, start.step, end]).round().astype(int)
-    rows = [
-        Epoch(number, step, np.nan, None, np.nan, None, 0.0, 0.0, 0.0)
-        for number, step in zip(numbers.tolist(), ends.tolist(), strict=True)
-    ]
-    per_epoch = round((end - start.step) / epochs) if epochs else 0
-    lost = Change(last.step, LOST, None)
-    made = [change for change in run.history.changes if change != lost]  # it may have been entered so before
-    changes = sorted([*made, lost], key=in_order)
-    done = last.epochs >= run.recipe_at(last.step).epochs and not last.place
-    return replace(
-        run,
-        status="finished" if done else "interrupted",
-        history=History(np.full(last.step, np.nan, np.float32), rows, changes),
-        steps_per_epoch=per_epoch,
-        offset=end - last.epochs * per_epoch if per_epoch else 0,
-        elapsed=last.elapsed,
-        stepping=last.stepping,
-    )

@@ -8,7 +8,7 @@ import pytest
 
 from dlcore.catalogue import devices
 from dlcore.history import Change, History
-from dlcore.runs.folders import LARGEST, FolderError, read, write
+from dlcore.runs.manifest import LARGEST, ManifestError, read, write
 from dlcore.runs.records import Branch, Stored
 from tests.running import MOONS
 
@@ -57,10 +57,10 @@ def test_what_was_written_before_there_were_notes_and_tags_in_it_is_read(tmp_pat
 
 
 def test_what_is_missing_is_told(tmp_path):
-    with pytest.raises(FolderError, match=r"it has no run\.json"):
+    with pytest.raises(ManifestError, match=r"it has no run\.json"):
         read(tmp_path)
     (tmp_path / "run.json").mkdir()
-    with pytest.raises(FolderError, match=r"its run\.json cannot be read"):
+    with pytest.raises(ManifestError, match=r"its run\.json cannot be read"):
         read(tmp_path)
 
 
@@ -80,7 +80,7 @@ def test_what_is_missing_is_told(tmp_path):
 )
 def test_what_is_none_is_refused(tmp_path, content):
     (tmp_path / "run.json").write_bytes(content)
-    with pytest.raises(FolderError, match=r"^its run\.json (cannot be used \(.*\)|is too large to be one)$"):
+    with pytest.raises(ManifestError, match=r"^its run\.json (cannot be used \(.*\)|is too large to be one)$"):
         read(tmp_path)
 
 
@@ -104,7 +104,7 @@ def test_what_is_none_is_refused(tmp_path, content):
 def test_a_value_of_another_kind_is_refused(tmp_path, told, name, values):
     for value in values:
         (tmp_path / "run.json").write_text(json.dumps(told | {name: value}))
-        with pytest.raises(FolderError, match=r"^its run\.json cannot be used \(") as error:
+        with pytest.raises(ManifestError, match=r"^its run\.json cannot be used \(") as error:
             read(tmp_path)
         assert "\n" not in str(error.value)
 
@@ -121,7 +121,7 @@ def test_a_value_of_another_kind_is_refused(tmp_path, told, name, values):
 )
 def test_a_recipe_that_runs_nowhere_is_refused(tmp_path, told, recipe):
     (tmp_path / "run.json").write_text(json.dumps(told | {"changes": [], "recipe": told["recipe"] | recipe}))
-    with pytest.raises(FolderError, match=r"^its run\.json cannot be used \((model|loss|optimizer)\b.*\)$"):
+    with pytest.raises(ManifestError, match=r"^its run\.json cannot be used \((model|loss|optimizer)\b.*\)$"):
         read(tmp_path)
 
 
@@ -146,14 +146,14 @@ def test_a_recipe_that_this_machine_alone_cannot_run_is_read(tmp_path, told, mon
 )
 def test_a_change_that_the_run_cannot_have_is_refused(tmp_path, told, change):
     (tmp_path / "run.json").write_text(json.dumps(told | {"changes": [change]}))
-    with pytest.raises(FolderError, match=rf"^its run\.json cannot be used \({change[1]}.* is .*\)$"):
+    with pytest.raises(ManifestError, match=rf"^its run\.json cannot be used \({change[1]}.* is .*\)$"):
         read(tmp_path)
 
 
 def test_a_setting_that_changes_twice_at_once_is_refused(tmp_path, told):
     changes = [[5, "epochs", 4], [6, "epochs", 5], [5, "pace", None], [5, "epochs", 7]]
     (tmp_path / "run.json").write_text(json.dumps(told | {"changes": changes}))
-    with pytest.raises(FolderError, match=r"cannot be used \(epochs changes twice after step 5\)$"):
+    with pytest.raises(ManifestError, match=r"cannot be used \(epochs changes twice after step 5\)$"):
         read(tmp_path)
 
 
@@ -162,7 +162,7 @@ def test_a_change_to_what_runs_nowhere_is_refused(tmp_path, told):
     (tmp_path / "run.json").write_text(
         json.dumps(told | {"recipe": recipe, "changes": [[5, "optimizer.momentum", 0.0]]})
     )
-    with pytest.raises(FolderError, match=r"optimizer\.nesterov is true, which needs momentum"):
+    with pytest.raises(ManifestError, match=r"optimizer\.nesterov is true, which needs momentum"):
         read(tmp_path)
 
 
@@ -178,24 +178,24 @@ def test_changes_that_a_run_can_have_are_read(tmp_path, told):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes on Windows")
 def test_what_might_never_end_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "run.json")
-    with pytest.raises(FolderError, match=r"^its run\.json cannot be read \(it is no file\)$"):
+    with pytest.raises(ManifestError, match=r"^its run\.json cannot be read \(it is no file\)$"):
         read(tmp_path)
     (tmp_path / "run.json").unlink()
     (tmp_path / "run.json").symlink_to("/dev/zero")
-    with pytest.raises(FolderError, match="it is no file"):
+    with pytest.raises(ManifestError, match="it is no file"):
         read(tmp_path)
 
 
 def test_numbers_that_are_none_are_refused(tmp_path, told):
     for value in (math.nan, math.inf):
         (tmp_path / "run.json").write_text(json.dumps(told | {"created": value}))
-        with pytest.raises(FolderError):
+        with pytest.raises(ManifestError):
             read(tmp_path)
 
 
 def test_a_newer_format_is_told(tmp_path, told):
     (tmp_path / "run.json").write_text(json.dumps(told | {"format": 2, "more": 5}))
-    with pytest.raises(FolderError, match="has format 2, and this dlcore reads up to 1: update dlcore"):
+    with pytest.raises(ManifestError, match="has format 2, and this dlcore reads up to 1: update dlcore"):
         read(tmp_path)
 
 
