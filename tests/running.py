@@ -138,7 +138,7 @@ def as_if_killed(store: Store, root: Path) -> Path:
 
 
 def remove(root: Path) -> None:
-    """Remove the folder of runs as a person does, while it is in use: what is written there just then is removed too."""
+    """Remove a folder as a person does while it is in use: what is written there just then is removed too."""
     while root.exists():
         shutil.rmtree(root, ignore_errors=True)
 
