@@ -53,7 +53,7 @@ class Record:
     history: History = field(default_factory=History)
     reason: str = ""  # why it ended before its last epoch, as part of a sentence
     failure: Failure | None = None
-    race: int | None = None  # the same for all contestants
+    race: int | None = None  # the number that all contestants share
     branch: Branch | None = None
     steps_per_epoch: int = 0  # 0 until the data are there
     offset: int = 0  # steps of the history that epochs of this length do not explain: a parent's, of another batch size
