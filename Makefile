@@ -6,7 +6,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean
+.PHONY: help run test quick lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ test: lint ## Lint, then run all tests (ARGS="-k drawing" goes to pytest)
 	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/python -m pytest -m "not browser" --numprocesses 2 $(ARGS) || $(NONE)
 	$(BIN)/python -m pytest -m browser $(ARGS) || $(NONE)
+
+quick: lint ## Lint, then run the tests that are neither slow nor in a browser
+	$(BIN)/python -m pytest -m "not browser and not slow" --numprocesses 2 $(ARGS)
 
 lint: .venv/dev.stamp ## Check style and format
 	$(BIN)/ruff check

@@ -30,6 +30,7 @@ def test_every_benchmark_says_what_it_measures_and_what_is_to_be_reached(name):
     assert callable(module.run)
 
 
+@pytest.mark.slow
 def test_the_command_lists_them_and_refuses_others():
     command = [sys.executable, "-m", "benchmarks"]
     listed = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout

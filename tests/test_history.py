@@ -135,7 +135,7 @@ def test_who_finds_an_epoch_finds_all_of_it(monkeypatch):
 
 def test_a_history_takes_at_most_twenty_bytes_a_number():
     tracemalloc.start()
-    history, steps = History(), 200_000
+    history, steps = History(), 50_000
     for number in range(1, steps // 10 + 1):
         history.extend(np.ones(10, np.float32), [epoch(number)])
     held, _ = tracemalloc.get_traced_memory()

@@ -56,6 +56,7 @@ def test_no_two_recipes_are_the_same():
     assert len({named.recipe for named in RECIPES.values()}) == len(RECIPES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_linear_regression_finds_that_five_gives_ten(conductor, seed):
     job = trained(conductor, "linear-regression", seed=seed)
@@ -63,6 +64,7 @@ def test_linear_regression_finds_that_five_gives_ten(conductor, seed):
     assert found == pytest.approx(10, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_logistic_regression_passes_five_hours_and_fails_one(conductor, seed):
     job = trained(conductor, "logistic-regression", seed=seed)
@@ -71,12 +73,14 @@ def test_logistic_regression_passes_five_hours_and_fails_one(conductor, seed):
     assert one < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GOALS)
 def test_quick_recipes_reach_their_accuracy_in_the_median_of_three_seeds(conductor, name):
     found = [trained(conductor, name, seed=seed).history.epochs[-1].val_accuracy for seed in range(3)]
     assert statistics.median(found) >= GOALS[name], found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW_GOALS)
 def test_slow_recipes_reach_their_accuracy(conductor, name):
     assert trained(conductor, name).history.epochs[-1].val_accuracy >= SLOW_GOALS[name]

@@ -158,6 +158,7 @@ conductor.close()
 """
 
 
+@pytest.mark.slow
 def test_a_file_that_becomes_shorter_fails_its_run_with_a_sentence_and_ends_nothing_else(tmp_path):
     """In a process of its own, which the system would end."""
     write_mnist(tmp_path, 4000)

@@ -78,6 +78,7 @@ def test_a_process_exits_2_on_problems():
     assert done.stderr.startswith("epochs is 0; it takes")
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_gets_no_traceback():
     command = f"'{sys.executable}' -m dlcore train two-moons --json | head -n 1"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=200)

@@ -55,6 +55,7 @@ def test_a_run_has_the_name_that_it_is_given(tell, run, runs):
     assert len(tell("runs")) == 1
 
 
+@pytest.mark.slow
 def test_two_processes_print_the_same_numbers():
     def numbers():
         done = process(

@@ -125,6 +125,7 @@ def test_an_end_that_cannot_be_saved_is_told(run, runs, monkeypatch):
 # Processes that are interrupted or killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [1, 3])
 def test_an_interrupt_ends_with_a_valid_last_line_and_status_130(tmp_path, lines):
     # A shell's background jobs ignore SIGINT, and their children inherit that: ask for the usual behaviour.
@@ -156,6 +157,7 @@ def test_an_interrupt_ends_with_a_valid_last_line_and_status_130(tmp_path, lines
         assert (kept.status, kept.history.steps) == ("stopped", end["steps"])
 
 
+@pytest.mark.slow
 def test_a_run_of_another_process_is_left_alone_until_that_is_killed(run, tell, tmp_path, runs):
     other = Process(tmp_path, "train", *MOONS, "--set", "epochs=100000", "--set", "model.dropout=0.2")
     wait_until(lambda: len(other.lines()) > 12, LONG, 0.005)

@@ -481,6 +481,7 @@ def test_two_conductors_never_train_the_same_run(tmp_path):
 # Real processes that are killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("course", "kills"), [("everything", 2), ("simplenet", 1)])
 def test_a_process_that_is_killed_goes_on_exactly(tmp_path, course, kills):
     whole = train(tmp_path / "whole", course, start=Forked)

@@ -507,6 +507,7 @@ def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
         assert names(tmp_path) == ["epoch-1.pt"]  # and the room is free for others
 
 
+@pytest.mark.slow
 def test_a_disk_without_room_is_an_oserror(tmp_path):
     """For real: a child process that may write 4,000 bytes a file."""
     program = f"""
