@@ -9,6 +9,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from dlcore.runs.schema import SCHEMA
 
 T = TypeVar("T")
 NOWHERE = (0, 0, True)  # no file that is open
+WAIT = 10.0  # seconds that another process may hold the database
 
 
 class StoreError(Exception):
@@ -147,7 +149,7 @@ class Database:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
         if not self.opened and 0 < _version(db) < len(SCHEMA):
             self._check_upgrade()
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_wal(db)
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA foreign_keys = ON")
         if _version(db) < len(SCHEMA) and not _upgrade(db):
@@ -245,9 +247,22 @@ def _connect(file: Path, how: str) -> sqlite3.Connection:
 
 
 def _connect_to(uri: str) -> sqlite3.Connection:
-    db = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(uri, uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False)
     db.row_factory = sqlite3.Row
     return db
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Go over to a write-ahead log. SQLite does not wait by itself for another process that does the same just then."""
+    end = time.monotonic() + WAIT
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def _upgrade(db: sqlite3.Connection) -> int:

@@ -44,7 +44,7 @@ def test_a_run_that_lacks_nothing_but_its_end_says_so_and_resume_ends_it(root):
     number = trained(process.conductor()).number
     process.conductor().close()
     store = process.store()
-    store._do(lambda db: db.execute("UPDATE runs SET status = 'training'"), write=True)  # as a kill leaves it
+    store.database.write(lambda db: db.execute("UPDATE runs SET status = 'training'"))  # as a kill leaves it
     store.close()
     st.cache_resource.clear()
     assert any("was interrupted after its last epoch" in link.proto.label for link in opened().get("page_link"))
