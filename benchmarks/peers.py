@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from benchmarks.measuring import installed
-from dlcore.catalogue import datasets
+from dlcore.catalogue import splits
 from dlcore.engine.training import build
 from dlcore.recipe import Recipe
 
@@ -27,7 +27,7 @@ class Task:
     """An epoch to train."""
 
     recipe: Recipe
-    data: datasets.Dataset
+    data: splits.Dataset
     inputs: Tensor  # normalised
     targets: Tensor
 
