@@ -97,7 +97,8 @@ MEASURED = """
 import json, sys, tempfile
 from pathlib import Path
 from dlcore import memory
-from dlcore.engine.conductor import Conductor, prepare
+from dlcore.engine.conductor import Conductor
+from dlcore.engine.loading import prepare
 from dlcore.recipe import read
 from dlcore.runs.store import Store
 

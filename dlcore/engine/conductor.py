@@ -18,9 +18,11 @@ from typing import Any
 
 import torch
 
-from dlcore.catalogue.datasets import load
+from dlcore.catalogue.splits import Dataset
 from dlcore.engine.driver import Driver
 from dlcore.engine.job import Job, State, Wishes, steered
+from dlcore.engine.listening import Listener
+from dlcore.engine.loading import load_each
 from dlcore.engine.queue import admit, moved
 from dlcore.engine.trainer import Trainer
 from dlcore.engine.training import Run
@@ -63,6 +65,7 @@ class Conductor:
         self._resting = True  # nothing to do, as far as the thread knows
         self._served = 0.0  # seconds that the job has used which had the last turn
         self._thread: threading.Thread | None = None
+        self._listener: Listener | None = None  # to what other processes ask
         self._closing = False
 
     def submit(
@@ -194,6 +197,8 @@ class Conductor:
         with self._wakeup:
             self._closing = True
             self._wakeup.notify_all()
+        if self._listener:
+            self._listener.close()
         if self._thread:
             self._thread.join()
         for job in self.jobs:
@@ -280,6 +285,7 @@ class Conductor:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="conductor", daemon=True)
                 self._thread.start()
+                self._listener = Listener(self.store, lambda: self.jobs) if self.store else None
                 atexit.register(self.close)  # a thread inside PyTorch must not outlive the interpreter
             self._admit()
 
@@ -290,25 +296,19 @@ class Conductor:
         under_way = {job.group for job in self.jobs if job.active and job not in waits}
         begin, self.queue = admit(queue, under_way, self.at_once)
         for jobs in begin:
+            work = {"target": load_each, "args": (jobs, self._arrived, self._downloading)}
             try:
-                threading.Thread(target=self._load, args=(jobs,), name="loading", daemon=True).start()
+                threading.Thread(**work, name="loading", daemon=True).start()
             except RuntimeError as error:  # the system gives no more threads
                 for job in jobs:
-                    self._put(lambda job=job, error=error: self._with(job, Driver.fail, error))
+                    self._arrived(job, error)
 
-    def _load(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
+    def _arrived(self, job: Job, data: Dataset | Exception) -> None:
+        act = Driver.fail if isinstance(data, Exception) else Driver.begin
+        self._put(lambda: self._with(job, act, data))
 
-            def downloading(share: float, job: Job = job) -> None:
-                self._put(lambda: self._with(job, Driver.downloading, share))
-
-            try:
-                prepare()
-                data = load(job.recipe.data, job.recipe.device, downloading)
-            except Exception as error:  # one job's data are no other's concern; the page shows why
-                self._put(lambda job=job, error=error: self._with(job, Driver.fail, error))
-            else:
-                self._put(lambda job=job, data=data: self._with(job, Driver.begin, data))
+    def _downloading(self, job: Job, share: float) -> None:
+        self._put(lambda: self._with(job, Driver.downloading, share))
 
     def _saved(self, job: Job, epochs: int, trouble: str, done: bool) -> None:
         self._put(lambda: self._with(job, Driver.saved, epochs, trouble, done))
@@ -408,13 +408,6 @@ class Conductor:
         racing = (other for other in self.jobs if other.race == job.race and other.active)
         others = (other for other in racing if not (other.state.wishes.paused or self.queued(other)))
         return job.progress > min((other.progress for other in others), default=1.0)
-
-
-def prepare() -> None:
-    """Import what the first run of a process needs. It takes seconds, and would hold up all on the training thread."""
-    import sklearn.metrics  # noqa: F401 - for the first evaluation
-
-    torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports PyTorch's compiler
 
 
 def _note_pace(history: History, pace: float | None) -> History:

@@ -28,7 +28,7 @@ def tend() -> None:
 
 
 def _tend() -> None:
-    from dlcore.engine.conductor import prepare  # PyTorch may still be on its way
+    from dlcore.engine.loading import prepare  # PyTorch may still be on its way
 
     prepare()
     gc.collect()

@@ -14,9 +14,8 @@ from dlcore.catalogue.augmentation import Augmentation
 from dlcore.catalogue.datasets import Cifar10, Moons
 from dlcore.catalogue.losses import MeanSquaredError
 from dlcore.catalogue.optimizers import SGD, Adam
-from dlcore.engine import conductor as conducting
 from dlcore.engine import driver as driving
-from dlcore.engine import trainer
+from dlcore.engine import loading, trainer
 from dlcore.engine.conductor import Conductor
 from dlcore.engine.driver import Driver
 from dlcore.engine.job import Job
@@ -54,8 +53,8 @@ DROPOUT = changed(DROPPING, epochs=30)
 
 def test_a_job_prepares_trains_and_finishes(conductor, monkeypatch):
     gate = threading.Event()
-    original = conducting.load
-    monkeypatch.setattr(conducting, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
+    original = loading.load
+    monkeypatch.setattr(loading, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
     job = conductor.submit("moons", ENDLESS)
     assert (job.status, job.active, job.ready, job.progress, job.epoch) == ("preparing", True, False, 0, 0)
     assert job.remaining is None
@@ -104,8 +103,8 @@ def test_a_job_that_is_over_can_be_neither_resumed_nor_stepped_nor_stopped(condu
 
 def test_a_job_can_be_stopped_while_it_prepares(conductor, monkeypatch):
     gate = threading.Event()
-    original = conducting.load
-    monkeypatch.setattr(conducting, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
+    original = loading.load
+    monkeypatch.setattr(loading, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
     job = conductor.submit("moons", ENDLESS)
     job.stop()
     finish(job)
@@ -242,8 +241,8 @@ def test_a_question_is_answered_while_training_paused_finished_and_stopped(condu
 
 def test_asking_before_there_is_a_network_raises(conductor, monkeypatch):
     gate = threading.Event()
-    original = conducting.load
-    monkeypatch.setattr(conducting, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
+    original = loading.load
+    monkeypatch.setattr(loading, "load", lambda *arguments: gate.wait(LONG) and original(*arguments))
     job = conductor.submit("moons", MOONS)
     with pytest.raises(RuntimeError, match="moons has no network yet"):
         job.ask(lambda run: None)
@@ -299,9 +298,9 @@ def test_fifty_questions_that_draw_random_numbers_change_nothing(conductor):
 
 @pytest.fixture
 def small_digits(monkeypatch):
-    small, original = few_digits(), conducting.load
+    small, original = few_digits(), loading.load
     monkeypatch.setattr(
-        conducting, "load", lambda data, *rest: small if data.kind == "mnist-5k" else original(data, *rest)
+        loading, "load", lambda data, *rest: small if data.kind == "mnist-5k" else original(data, *rest)
     )
 
 
@@ -491,9 +490,9 @@ def test_contestants_never_drift_apart_by_more_than_a_turn(conductor, monkeypatc
 
 
 def test_nobody_starts_before_everybody_is_there(conductor, monkeypatch):
-    gate, original = threading.Event(), conducting.load
+    gate, original = threading.Event(), loading.load
     monkeypatch.setattr(
-        conducting, "load", lambda data, *rest: (data.samples == 200 or gate.wait(LONG)) and original(data, *rest)
+        loading, "load", lambda data, *rest: (data.samples == 200 or gate.wait(LONG)) and original(data, *rest)
     )
     early, late = conductor.race([("early", MOONS), ("late", changed(MOONS, data=Moons(samples=400)))])
     wait_until(lambda: early.ready)
@@ -640,7 +639,7 @@ def test_runs_wait_their_turn_in_their_order(one_at_a_time):
 def test_a_queued_run_waits_without_data_or_clock(one_at_a_time, monkeypatch):
     first = one_at_a_time.submit("first", ENDLESS)
     wait_until(lambda: first.history.steps)
-    monkeypatch.setattr(conducting, "load", lambda *_: pytest.fail("it loads its data already"))
+    monkeypatch.setattr(loading, "load", lambda *_: pytest.fail("it loads its data already"))
     job = one_at_a_time.submit("second", MOONS)
     assert (job.status, job.active, job.ready, job.progress, job.elapsed, job.remaining) == (
         *("queued", True, False, 0, 0, None),
@@ -743,8 +742,8 @@ def test_contestants_count_as_one(one_at_a_time):
 @pytest.mark.parametrize("how", ["data", "network"])
 def test_one_that_cannot_begin_makes_room_for_the_next(one_at_a_time, monkeypatch, how):
     if how == "data":
-        load = conducting.load
-        monkeypatch.setattr(conducting, "load", lambda data, *rest: 1 / 0 if data.samples == 201 else load(data, *rest))
+        load = loading.load
+        monkeypatch.setattr(loading, "load", lambda data, *rest: 1 / 0 if data.samples == 201 else load(data, *rest))
     else:
         build = trainer.build
         monkeypatch.setattr(trainer, "build", lambda recipe, data: 1 / 0 if recipe.seed == 1 else build(recipe, data))
@@ -875,7 +874,7 @@ def test_a_first_import_that_fails_fails_the_run_and_the_next_one_starts(conduct
     def refuse():
         raise ImportError("sklearn is broken")
 
-    monkeypatch.setattr(conducting, "prepare", refuse)
+    monkeypatch.setattr(loading, "prepare", refuse)
     racing = conductor.race([("a", MOONS), ("b", MOONS)])
     finish(*racing)
     assert {(job.status, job.failure.text) for job in racing} == {("failed", "ImportError: sklearn is broken")}
@@ -956,7 +955,7 @@ def _ready(job):
 
 
 def test_without_a_store_few_of_those_that_are_over_keep_their_networks(conductor, monkeypatch):
-    monkeypatch.setattr(conducting, "AT_HAND", 2)
+    monkeypatch.setattr("dlcore.engine.conductor.AT_HAND", 2)
     started = [conductor.submit(str(number), MOONS) for number in range(4)]
     for job in started:
         finish(job)
@@ -1074,7 +1073,7 @@ def test_a_run_ends_once_though_its_data_fail_after_it_was_stopped(conductor, mo
     monkeypatch.setattr(
         Driver, "save", lambda driver, place=None, last=False: ends.append(last) or save(driver, place, last)
     )
-    monkeypatch.setattr(conducting, "load", refuse)
+    monkeypatch.setattr(loading, "load", refuse)
     job = conductor.submit("moons", MOONS)
     job.stop()
     finish(job)

@@ -12,7 +12,7 @@ from dlcore.catalogue.augmentation import Augmentation
 from dlcore.catalogue.optimizers import SGD, AdamW, Optimizer
 from dlcore.catalogue.schedules import Cosine, Schedule
 from dlcore.catalogue.stopping import Stopping
-from dlcore.engine import conductor as conducting
+from dlcore.engine import loading
 from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
 from dlcore.history import Change
@@ -74,8 +74,8 @@ def small_data(monkeypatch, tmp_path):
     root.mkdir()
     write_cifar(root)
     monkeypatch.setenv("DLCORE_DATA", str(root))
-    small, load = few_digits(), conducting.load
-    monkeypatch.setattr(conducting, "load", lambda data, *rest: small if data.kind == "mnist-5k" else load(data, *rest))
+    small, load = few_digits(), loading.load
+    monkeypatch.setattr(loading, "load", lambda data, *rest: small if data.kind == "mnist-5k" else load(data, *rest))
 
 
 def check(breaks, root, recipe, seed, longest=12):
@@ -192,9 +192,9 @@ def test_a_run_that_is_closed_before_it_is_under_way_again_keeps_its_place(tmp_p
     with opened(tmp_path) as conductor:
         job = conductor.submit("moons", DROPPING, paused=True)
         take(job, 6)
-    gate, load = threading.Event(), conducting.load
+    gate, load = threading.Event(), loading.load
     with monkeypatch.context() as patch:
-        patch.setattr(conducting, "load", lambda *arguments: gate.wait(LONG) and load(*arguments))
+        patch.setattr(loading, "load", lambda *arguments: gate.wait(LONG) and load(*arguments))
         with opened(tmp_path) as conductor:
             again = conductor.resume(job.number)
             assert again.status == "preparing"
