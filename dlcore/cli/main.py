@@ -6,6 +6,7 @@ import sys
 
 from dlcore.cli.reference import show_recipes, show_settings
 from dlcore.cli.runs import bring_back, delete, export, list_runs, show_run, take_in
+from dlcore.cli.steer import pause, steer, stop
 from dlcore.cli.train import branch, resume, train
 from dlcore.runs.store import StoreError
 from dlcore.settings import SettingsError
@@ -43,7 +44,10 @@ COMMANDS = (
     ("train", train, "train a recipe", RECIPE, NAME, *TRAINING),
     ("runs", list_runs, "list the runs that are kept", JSON),
     ("show", show_run, "show a run: its epochs, its changes, its recipe", ID, JSON),
-    ("resume", resume, "let a run go on where it was left", ID, *TRAINING),
+    ("resume", resume, "let a run go on where it was left, or where it is paused", ID, *TRAINING),
+    ("pause", pause, "pause a run that trains, in a dashboard or by another command", ID),
+    ("stop", stop, "stop a run that trains; what was learned is kept", ID),
+    ("steer", steer, "change a run while it trains", ID, SET),
     ("branch", branch, "start a run from the weights that another one had after an epoch", ID, AT, ITS_NAME, *TRAINING),
     ("delete", delete, "delete a run; for a day it can be brought back", ID),
     ("restore", bring_back, "bring a deleted run back", ID),

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from dlcore.cli.arguments import changes_of, inputs_of, read_recipe, run_number
 from dlcore.cli.printing import TABLE_HEAD, print_object, table_row, without_missing
+from dlcore.cli.steer import go_on_elsewhere
 from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
 from dlcore.engine.predicting import predict
@@ -36,6 +37,8 @@ def train(options: argparse.Namespace) -> int:
 def resume(options: argparse.Namespace) -> int:
     store, number = Store(), run_number(options.id)
     inputs, changes = inputs_of(store.open(number).recipe, options.predict), changes_of(options.changes)
+    if go_on_elsewhere(store, number, changes):
+        return 0
     return _watch(lambda conductor: conductor.resume(number, changes, paused=True), inputs, options.json, store)
 
 

@@ -26,16 +26,16 @@ from dlcore.engine.loading import load_each
 from dlcore.engine.queue import admit, moved
 from dlcore.engine.trainer import Trainer
 from dlcore.engine.training import Run
-from dlcore.history import History
 from dlcore.recipe import Recipe
 from dlcore.runs.branching import branch_problems, taken_over
 from dlcore.runs.checkpoints import Checkpoint
-from dlcore.runs.records import PACE, Branch, checked_name, checked_pace
+from dlcore.runs.records import Branch, checked_name, checked_pace
+from dlcore.runs.resuming import check_that_something_is_left
 from dlcore.runs.saving import Saver
 from dlcore.runs.store import Store, StoreError
 from dlcore.settings import SettingsError
 
-AT_HAND = 20  # runs or races that keep their networks when they are over, where no store has them
+AT_HAND = 20  # runs or races that keep their networks when over, where no store has them
 
 _numbers = itertools.count(1)
 
@@ -129,9 +129,8 @@ class Conductor:
         if problems := branch_problems(parent.recipe_at(checkpoint.step), epoch, recipe):
             raise SettingsError(problems)
         history = taken_over(parent, checkpoint.step, recipe)
-        _note_pace(history, pace)
         branch = Branch(number, epoch, checkpoint.step)
-        trainer = Trainer(recipe, history, branch=branch, checkpoint=checkpoint)
+        trainer = Trainer(recipe, history, branch=branch, checkpoint=checkpoint, pace=pace)
         new = self._job(trainer, checked_name(name), paused, branch=branch, in_turn=in_turn)
         self._enter([new], [checkpoint])  # at once: without it, the branch could not go on
         self._enqueue([new])
@@ -190,7 +189,7 @@ class Conductor:
 
     def hear(self, job: Job) -> None:
         """Something came into the job's inbox."""
-        self._put(lambda: self._with(job, Driver.hear))
+        self._send(job, Driver.hear)
 
     def close(self) -> None:
         """Stop every job and end the thread."""
@@ -222,7 +221,7 @@ class Conductor:
             raise SettingsError(problems)
         started = []
         for name, recipe in contestants:
-            trainer = Trainer(recipe, _note_pace(History(), pace))
+            trainer = Trainer(recipe, pace=pace)
             started.append(self._job(trainer, checked_name(name), paused, in_turn=in_turn))
         self._enter(started)
         for job in started:
@@ -260,12 +259,7 @@ class Conductor:
             trainer.steer(changes)
         if problems := trainer.recipe.problems():  # on another machine than before
             raise SettingsError(problems)
-        if stored.status == "finished":
-            done, stop = trainer.place.epochs, trainer.recipe.stop
-            if done >= trainer.recipe.epochs:
-                raise StoreError(f"Run {number} has done all its {done} epochs; to go on, give it more of them.")
-            if reason := stop.after_epoch(history) or stop.out_of_time(stored.elapsed):  # at its end
-                raise StoreError(f"Run {number} has ended: {reason}; to go on, change that rule.")
+        check_that_something_is_left(stored, trainer.recipe, history)
         self.store.rewind(number, history.steps, tuple(trainer.place))
         known = {"branch": stored.branch, "created": stored.created, "race": stored.race, "notices": passed}
         return self._job(trainer, stored.name, paused, number, resumed=True, **known)
@@ -296,22 +290,21 @@ class Conductor:
         under_way = {job.group for job in self.jobs if job.active and job not in waits}
         begin, self.queue = admit(queue, under_way, self.at_once)
         for jobs in begin:
-            work = {"target": load_each, "args": (jobs, self._arrived, self._downloading)}
+            tell = self._arrived, lambda job, share: self._send(job, Driver.downloading, share)
             try:
-                threading.Thread(**work, name="loading", daemon=True).start()
+                threading.Thread(target=load_each, args=(jobs, *tell), name="loading", daemon=True).start()
             except RuntimeError as error:  # the system gives no more threads
                 for job in jobs:
                     self._arrived(job, error)
 
     def _arrived(self, job: Job, data: Dataset | Exception) -> None:
-        act = Driver.fail if isinstance(data, Exception) else Driver.begin
-        self._put(lambda: self._with(job, act, data))
-
-    def _downloading(self, job: Job, share: float) -> None:
-        self._put(lambda: self._with(job, Driver.downloading, share))
+        self._send(job, Driver.fail if isinstance(data, Exception) else Driver.begin, data)
 
     def _saved(self, job: Job, epochs: int, trouble: str, done: bool) -> None:
-        self._put(lambda: self._with(job, Driver.saved, epochs, trouble, done))
+        self._send(job, Driver.saved, epochs, trouble, done)
+
+    def _send(self, job: Job, function: Callable, *arguments: Any) -> None:
+        self._put(lambda: self._with(job, function, *arguments))
 
     def _put(self, action: Callable[[], object]) -> None:
         """Have something done by the thread, between two steps."""
@@ -371,8 +364,9 @@ class Conductor:
     def _go_round(self) -> None:
         """Wait until there is something to do, and do some of all there is."""
         with self._wakeup:
-            self._resting = not self._has_work()
-            self._wakeup.wait_for(self._has_work, self._pause())
+            has_work = lambda: bool(self._closing or self._inbox or self._runnable())  # noqa: E731
+            self._resting = not has_work()
+            self._wakeup.wait_for(has_work, self._pause())
             self._resting = False
         self._do_what_waits()
         if job := self._next():
@@ -394,9 +388,6 @@ class Conductor:
         self._served = job.driver.used if job else self._served
         return job
 
-    def _has_work(self) -> bool:
-        return bool(self._closing or self._inbox or self._runnable())
-
     def _pause(self) -> float | None:
         """Seconds until a paced job may go on; None when only a change can bring work."""
         return min((wait for job in self.jobs if (wait := job.driver.waits()) is not None), default=None)
@@ -408,10 +399,3 @@ class Conductor:
         racing = (other for other in self.jobs if other.race == job.race and other.active)
         others = (other for other in racing if not (other.state.wishes.paused or self.queued(other)))
         return job.progress > min((other.progress for other in others), default=1.0)
-
-
-def _note_pace(history: History, pace: float | None) -> History:
-    """The history with the pace that a run begins with, so that it holds when the run goes on."""
-    if pace:
-        history.change({PACE: pace})
-    return history

@@ -39,11 +39,14 @@ class Listener:
         taken = {id for _, id in self._heard}
         for job in [job for job in self._jobs() if job.active]:
             for request in self._store.commands(job.number):
-                if request.id not in taken:
-                    if refusal := obey(job, request):
-                        self._store.answer(request.id, refusal)
-                    else:
-                        self._heard.append((job, request.id))
+                if request.id in taken:
+                    continue
+                if request.command == "stop":
+                    self._store.answer(request.id)  # first: nobody answers for a run that is over
+                if refusal := obey(job, request):
+                    self._store.answer(request.id, refusal)
+                elif request.command != "stop":
+                    self._heard.append((job, request.id))
 
 
 def obey(job: Job, request: Request) -> str:

@@ -23,7 +23,7 @@ from dlcore.engine.training import steer as steer_run
 from dlcore.history import Epoch, History
 from dlcore.recipe import Recipe
 from dlcore.runs.checkpoints import Checkpoint
-from dlcore.runs.records import Branch, pace_at, recipe_at
+from dlcore.runs.records import PACE, Branch, pace_at, recipe_at
 
 CHECK = 0.2  # seconds between two looks for a loss that is not a number
 
@@ -48,13 +48,17 @@ class Trainer:
         *,
         branch: Branch | None = None,
         checkpoint: Checkpoint | None = None,
+        pace: float | None = None,
     ):
-        """`recipe` is the run's first; with a `checkpoint` it goes on there, after the `history` up to it.
+        """`recipe` is the run's first; with a `checkpoint` it goes on there, after the `history` up to it. The `pace`
+        with which it begins is part of its history, so that it holds when the run goes on.
 
         What may be read between two steps: `recipe` as it is now, `pace` in steps a second (None for full speed), ….
         """
         self.first_recipe, self.branch = recipe, branch
         self.history = history or History()
+        if pace:
+            self.history.change({PACE: pace})
         self._read_changes()
         self.run: Run | None = None  # once it has its data
         self.over, self.reason = False, ""  # why it ended before its last epoch, as part of a sentence

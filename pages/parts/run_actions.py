@@ -2,20 +2,25 @@
 
 import streamlit as st
 
+from dlcore.engine.job import Job
 from dlcore.recipe import Recipe, field_at, value_at
 from dlcore.runs.records import Record
+from dlcore.runs.remote import Remote
 from dlcore.runs.store import StoreError
 from dlcore.settings import bounds
 from pages.parts import panels
 from pages.parts.attempts import attempt
 from pages.parts.download import download_button
 from pages.parts.facts import csv
+from pages.parts.frame import part
 from pages.parts.state.address import select_runs
 from pages.parts.state.drafts import draft
 from pages.parts.state.process import conductor, store
 from pages.parts.state.tab import keep, shown_run
+from pages.parts.steering import steer_button
 
 MOST_EPOCHS = bounds(field_at(Recipe(), "epochs"))[1]
+PATIENCE = 2.0  # seconds that a page waits for the answer of another process
 RULES_OFF = {"stop.accuracy": 0.0, "stop.patience": 0, "stop.minutes": 0.0}
 
 
@@ -31,6 +36,23 @@ def run_actions(run: Record) -> None:
         name, about = f"dlcore-run-{run.number}.csv", "Every epoch of this run, as a table for a spreadsheet."
         with st.container(width="content"):
             download_button("Download CSV", lambda: csv(run), name=name, type="text/csv", key="run-csv", help=about)
+
+
+def going(run: Record) -> None:
+    """What can be asked of a run under way, in this process or in another one."""
+    with panels.told(), part(run.active, horizontal=True, horizontal_alignment="right", key="run-going"):
+        if run.active:
+            job = run if isinstance(run, Job) else Remote(store(), run, PATIENCE)
+            paused = run.status == "paused"
+            if st.button("Pause", disabled=paused, help="Stop for a moment; nothing is lost."):
+                job.pause()
+            if st.button("Go on", disabled=not paused, help="Go on where it was paused."):
+                job.resume()
+            if st.button("Step", help="One single training step, then a pause."):
+                job.step()
+            if st.button("Stop", help="End here and keep what was learned."):
+                job.stop()
+            steer_button(job, key="run-steer")
 
 
 def resume(run: Record) -> None:

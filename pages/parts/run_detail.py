@@ -12,7 +12,7 @@ from pages.parts.charts import accuracy_figure, change_text, loss_figure
 from pages.parts.facts import facts, size, table
 from pages.parts.frame import part
 from pages.parts.live_chart import live_chart
-from pages.parts.run_actions import run_actions
+from pages.parts.run_actions import going, run_actions
 from pages.parts.run_description import describe_run
 from pages.parts.run_looks import colour, short_name
 from pages.parts.state.address import select_runs
@@ -35,6 +35,7 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
         family(run, rows)
     with buttons:
         run_actions(run)
+    going(run)
     with st.container():
         follow([number], curves, shown)
     settings, describing = st.columns([2, 1], gap="large")

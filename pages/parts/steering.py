@@ -4,6 +4,7 @@ import streamlit as st
 
 from dlcore.engine.job import Job
 from dlcore.recipe import steerable
+from dlcore.runs.remote import Remote
 from dlcore.settings import SettingsError
 from pages.parts import panels
 from pages.parts.controls import Editor
@@ -13,16 +14,16 @@ from pages.parts.state.drafts import steering_draft
 APART = ("stop.not_a_number",)
 
 
-def steer_button(job: Job | None) -> None:
+def steer_button(job: Job | Remote | None, key: str = "steer") -> None:
     """A button that unfolds what can be changed in the run."""
     going = job is not None and job.active
-    place = st.popover("Steer", disabled=not going, on_change="rerun", key="steer", help="Change it while it trains.")
+    place = st.popover("Steer", disabled=not going, on_change="rerun", key=key, help="Change it while it trains.")
     if going and place.open:
         with place:
             _controls(job)
 
 
-def _controls(job: Job) -> None:
+def _controls(job: Job | Remote) -> None:
     draft = steering_draft(job)
     edit = Editor(draft)
     for path in steerable(job.wanted):

@@ -10,7 +10,7 @@ from dlcore.runs.store import Store
 from pages.parts.state import process, tab
 from tests.pages.helpers import enabled, find, go, opened, press, seen, told, well
 from tests.pages.kept_runs import entered, fill, shown, trained
-from tests.running import ENDLESS, MOONS, changed, finish
+from tests.running import ENDLESS, LONG, MOONS, changed, finish, settle
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("own_process")
@@ -136,3 +136,22 @@ def test_a_run_without_weights_cannot_branch(root):
     at = shown()
     assert "Branch" not in enabled(at)
     assert find(at.selectbox, "After epoch").disabled
+
+
+def test_a_run_of_another_process_is_paused_steered_stepped_and_stopped(elsewhere):
+    job = elsewhere.submit("headless", ENDLESS)
+    wait_until(lambda: job.history.steps and elsewhere.store.open(job.number).status == "training")
+    at = press(shown(), "Pause")
+    wait_until(lambda: job.status == "paused")
+    wait_until(lambda: elsewhere.store.open(job.number).status == "paused")
+    settle(job)
+    steps = job.history.steps
+    press(well(at.run()), "Step")
+    wait_until(lambda: job.history.steps == steps + 1)
+    press(well(at.run()), "Go on")
+    wait_until(lambda: job.history.steps > steps + 1)
+    press(well(at.run()), "Stop")
+    finish(job)
+    assert job.status == "stopped"
+    assert job.wait_saved(LONG)
+    assert not {"Pause", "Go on", "Step", "Stop"} & enabled(well(at.run()))

@@ -135,9 +135,9 @@ def test_a_store_that_cannot_be_had_is_told_and_nothing_breaks(monkeypatch, tmp_
 
 def test_a_store_that_can_only_be_read_shows_its_runs(root, elsewhere, monkeypatch):
     entered(root, "old")
-    monkeypatch.setattr(process.store(), "writable", False)
+    monkeypatch.setattr(process.store().database, "writable", False)
     process.conductor.clear()
-    monkeypatch.setattr(process.store(), "_problem", "Runs cannot be kept.")
+    monkeypatch.setattr(process.store().database, "problem", "Runs cannot be kept.")
     at = opened()
     assert "Runs cannot be kept." in told(at)
     assert "Dismiss" not in [button.label for button in at.button]
@@ -153,9 +153,11 @@ def test_a_disk_that_fails_meanwhile_is_told(zoo, monkeypatch):
     def fails(*arguments):
         raise sqlite3.OperationalError("disk I/O error")
 
-    connection = process.store()._reader
-    monkeypatch.setattr(process.store(), "_reader", type("Broken", (), {"execute": fails, "in_transaction": False}))
+    connection = process.store().database._reader
+    monkeypatch.setattr(
+        process.store().database, "_reader", type("Broken", (), {"execute": fails, "in_transaction": False})
+    )
     well(at.run())
     assert "disk I/O error" in told(at)
-    monkeypatch.setattr(process.store(), "_reader", connection)
+    monkeypatch.setattr(process.store().database, "_reader", connection)
     assert ids(well(at.run())) == [3, 2, 1]

@@ -12,6 +12,7 @@ from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.runs.branching import branch_problems
 from dlcore.runs.records import Record, branch_name
+from dlcore.runs.remote import Remote
 from dlcore.settings import Problem, SettingsError, parse
 from dlcore.sharing import nearest_named
 from pages.parts.state.process import engine_is_here
@@ -113,7 +114,7 @@ def draft(page: str, run: Job | None = None) -> Draft:
     return st.session_state[key]
 
 
-def steering_draft(job: Job) -> Draft:
+def steering_draft(job: Job | Remote) -> Draft:
     """This tab's controls of a run under way; they start anew when it was changed elsewhere."""
     key, wanted = f"draft/steer/{job.number}", job.wanted.model_dump(mode="json")
     held = st.session_state.setdefault(key, Draft(f"steer/{job.number}", DEFAULT, {}, {}))
