@@ -26,25 +26,27 @@ def dashboard(runs):
     conductor.store.close()
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess:
+def command(*arguments: str) -> str:
     """A command as a person types it, in a process of its own."""
     program = [sys.executable, "-m", "dlcore", *arguments]
-    return subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=LONG)
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=LONG)
+    assert not done.stderr
+    return done.stdout
 
 
 def test_a_dashboards_run_is_paused_steered_let_go_on_and_stopped_by_commands(dashboard):
     job = dashboard.submit("moons", ENDLESS)
     wait_until(lambda: job.history.steps)
-    assert command("pause", job.id).stdout == f"run {job.id} is paused\n"
+    assert command("pause", job.id) == f"run {job.id} is paused\n"
     assert job.status == "paused"
-    steered = command("steer", job.id, "--set", "optimizer.lr=0.25", "--set", "stop.patience=1000")
-    assert steered.stdout == f"run {job.id} goes on with optimizer.lr=0.25, stop.patience=1000\n"
-    assert (job.recipe.optimizer.lr, job.recipe.stop.patience) == (0.25, 1000)
+    steered = command("steer", job.id, "--set", "optimizer.lr=0.25", "--set", "stop.patience=100000")
+    assert steered == f"run {job.id} goes on with optimizer.lr=0.25, stop.patience=100000\n"
+    assert (job.recipe.optimizer.lr, job.recipe.stop.patience) == (0.25, 100000)
     wait_until(lambda: dashboard.store.open(job.number).status == "paused")
     steps = job.history.steps
-    assert command("resume", job.id).stdout == f"run {job.id} goes on\n"
+    assert command("resume", job.id) == f"run {job.id} goes on\n"
     wait_until(lambda: job.history.steps > steps)
-    assert command("stop", job.id).stdout == f"run {job.id} is stopped\n"
+    assert command("stop", job.id) == f"run {job.id} is stopped\n"
     finish(job)
     assert job.status == "stopped"
 
