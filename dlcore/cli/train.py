@@ -20,7 +20,7 @@ from dlcore.engine.predicting import predict
 from dlcore.engine.training import Run, score
 from dlcore.history import Epoch
 from dlcore.recipe import change
-from dlcore.runs.records import LONGEST_NAME, branch_name
+from dlcore.runs.records import LONGEST_NAME, branch_name, checked_threads
 from dlcore.runs.store import Store, StoreError
 
 POLL = 0.05  # seconds between two looks at the job
@@ -31,7 +31,9 @@ def train(options: argparse.Namespace) -> int:
     recipe = read_recipe(options.recipe, options.changes)
     name = Path(options.recipe).stem[:LONGEST_NAME] if options.name is None else options.name
     inputs = inputs_of(recipe, options.predict)
-    return _watch(lambda conductor: conductor.submit(name, recipe, paused=True), inputs, options.json)
+    threads = options.threads and checked_threads(options.threads)
+    begin = lambda conductor: conductor.submit(name, recipe, paused=True)  # noqa: E731
+    return _watch(begin, inputs, options.json, threads=threads)
 
 
 def resume(options: argparse.Namespace) -> int:
@@ -55,12 +57,18 @@ def branch(options: argparse.Namespace) -> int:
     return _watch(begin, inputs, options.json, store)
 
 
-def _watch(begin: Callable[[Conductor], Job], inputs: torch.Tensor, as_json: bool, store: Store | None = None) -> int:
+def _watch(
+    begin: Callable[[Conductor], Job],
+    inputs: torch.Tensor,
+    as_json: bool,
+    store: Store | None = None,
+    threads: int | None = None,
+) -> int:
     """Begin a job, which waits so that nothing of it is missed, and tell how it goes, until it is over and saved."""
     store = _writable(store or Store())
     problem_before = store.problem
     with contextlib.closing(store):
-        with contextlib.closing(Conductor(store=store)) as conductor:
+        with contextlib.closing(Conductor(threads, store)) as conductor:
             job = begin(conductor)
             with _stopping(job):
                 if as_json:

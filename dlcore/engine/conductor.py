@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-import torch
-
 from dlcore.catalogue.splits import Dataset
 from dlcore.engine.driver import Driver
 from dlcore.engine.job import Job, State, Wishes, steered
@@ -30,7 +28,7 @@ from dlcore.recipe import Recipe
 from dlcore.runs.branching import branch_problems, taken_over
 from dlcore.runs.checkpoints import Checkpoint
 from dlcore.runs.records import Branch, checked_name, checked_pace
-from dlcore.runs.resuming import check_that_something_is_left
+from dlcore.runs.resuming import check_that_something_is_left, threads_again
 from dlcore.runs.saving import Saver
 from dlcore.runs.store import Store, StoreError
 from dlcore.settings import SettingsError
@@ -48,7 +46,7 @@ class Conductor:
     """
 
     def __init__(self, threads: int | None = None, store: Store | None = None, at_once: int | None = None):
-        """`threads`: how many cores a step's arithmetic may use; half of them by default. `store`: where runs are kept;
+        """`threads`: how many cores a step of a new run may use; half of them by default. `store`: where runs are kept;
         without one, they are gone with the process. `at_once`: see `set_at_once`.
 
         The other half is for the server and the browser: threads that share a step wait for the slowest of them, and
@@ -58,7 +56,7 @@ class Conductor:
         self.at_once = at_once
         self.store = store
         self.saver = Saver(store, self._saved) if store else None
-        self._threads = threads or max(1, (os.cpu_count() or 1) // 2)
+        self.threads = threads or max(1, (os.cpu_count() or 1) // 2)
         self.jobs: list[Job] = []  # that are at hand, oldest first; replaced, not changed: others may be reading it
         self._inbox: deque[Callable[[], object]] = deque()
         self._wakeup = threading.Condition()  # holds for the queue, the jobs and the inbox
@@ -209,6 +207,7 @@ class Conductor:
     def _job(self, trainer: Trainer, name: str, paused: bool = False, number: int = 0, **known: Any) -> Job:
         """A new job; `known`: what else a job knows from its beginning."""
         state = State(trainer.recipe, Wishes(paused=paused), notices=known.pop("notices", ()))
+        known = {"threads": self.threads} | known
         job = Job(self, number or next(_numbers), name, trainer.first_recipe, trainer.history, state, **known)
         job.driver = Driver(job, trainer, self.saver)
         job.driver.tell()
@@ -261,7 +260,9 @@ class Conductor:
             raise SettingsError(problems)
         check_that_something_is_left(stored, trainer.recipe, history)
         self.store.rewind(number, history.steps, tuple(trainer.place))
-        known = {"branch": stored.branch, "created": stored.created, "race": stored.race, "notices": passed}
+        threads, notes = threads_again(stored.threads, self.threads)
+        known = {"branch": stored.branch, "created": stored.created, "race": stored.race, "threads": threads}
+        known["notices"] = (*passed, *notes)
         return self._job(trainer, stored.name, paused, number, resumed=True, **known)
 
     def _enqueue(self, jobs: list[Job]) -> None:
@@ -353,7 +354,6 @@ class Conductor:
                 self.jobs = [job for job in self.jobs if job not in gone]
 
     def _work(self) -> None:
-        torch.set_num_threads(self._threads)  # holds for the calling thread alone
         while not self._closing:
             try:
                 self._go_round()

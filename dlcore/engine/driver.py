@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from dlcore.catalogue.datasets import DataError
 from dlcore.catalogue.splits import Dataset
 from dlcore.engine.job import Job, Outcome, State
@@ -95,6 +97,8 @@ class Driver:
     def turn(self, interrupted: Callable[[], bool]) -> None:
         """Train for some milliseconds, with the run's own random state."""
         start, trainer = time.monotonic(), self.trainer
+        if torch.get_num_threads() != self.job.threads:
+            torch.set_num_threads(self.job.threads)  # holds for the calling thread alone
         try:
             with trainer.own_random():
                 while self.may_go_on() and not trainer.over:

@@ -147,11 +147,13 @@ class Job(Record):
         race: int | None = None,
         resumed: bool = False,
         in_turn: bool = False,
+        threads: int = 0,
     ):
         self.number, self.name, self.first_recipe, self.history = number, name, first_recipe, history
         self.branch, self.created, self.race = branch, created or time.time(), race
         self.resumed = resumed  # it goes on from where it was left, on its own
         self.in_turn = in_turn  # begins when nothing else is under way
+        self.threads = threads  # cores that a step may use
         self.state = state  # replaced by the thread that trains
         self.inbox: deque[Command] = deque()  # emptied by it
         self.over, self.saved = threading.Event(), threading.Event()

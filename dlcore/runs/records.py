@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import os
 import platform
 import time
 import unicodedata
@@ -58,6 +59,7 @@ class Record:
     steps_per_epoch: int = 0  # 0 until the data are there
     offset: int = 0  # steps of the history that epochs of this length do not explain: a parent's, of another batch size
     created: float = field(default_factory=time.time)  # seconds since 1970
+    threads: int = 0  # cores that a step's arithmetic uses, on which its last bits hang; 0 where that is not known
 
     def __post_init__(self):
         self.recipe = self.recipe_at(self.history.steps)  # as it is now
@@ -150,6 +152,15 @@ def checked_pace(pace: float | None) -> None:
         raise SettingsError([Problem(PACE, told)])
 
 
+def checked_threads(threads: int) -> int:
+    """How many cores a step may use. Raises SettingsError for more than there are, or none."""
+    cores = os.cpu_count() or 1
+    if not 1 <= threads <= cores:
+        told = f"threads is {threads}; this machine has {cores} core{'s' * (cores > 1)}, so it takes 1 to {cores}."
+        raise SettingsError([Problem("threads", told)])
+    return threads
+
+
 def branch_name(parent: str, epoch: int) -> str:
     """What a branch is called unless its maker says otherwise."""
     ending = f", from epoch {epoch}"
@@ -177,8 +188,9 @@ def _unprintable(text: str, besides: str = "") -> bool:
     return any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in besides for letter in text)
 
 
-def environment(device: str) -> dict[str, str]:
-    """What a run's numbers and speed hang on besides its recipe."""
+def environment(device: str, threads: int = 0) -> dict[str, str]:
+    """What a run's numbers and speed hang on besides its recipe; `threads`, where they are known."""
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
-    return {"python": platform.python_version(), **versions, "system": platform.platform(terse=True), "device": name}
+    found = {"python": platform.python_version(), **versions, "system": platform.platform(terse=True), "device": name}
+    return found | ({"threads": str(threads)} if threads else {})

@@ -11,9 +11,9 @@ import numpy as np
 
 from dlcore.history import Change, Epoch, History
 from dlcore.recipe import Recipe
-from dlcore.runs import groups
+from dlcore.runs import groups, records
 from dlcore.runs.database import StoreError
-from dlcore.runs.records import Branch, Failure, Record, Status, Stored, environment
+from dlcore.runs.records import Branch, Failure, Record, Status, Stored
 from dlcore.settings import SettingsError, parse
 
 FORMAT = 1  # of a run's row; a newer one is left alone
@@ -74,6 +74,7 @@ def stored(row: sqlite3.Row, history: History, status: Status) -> Stored:
 
 def _stored(row: sqlite3.Row, recipe: Recipe, history: History, status: Status) -> Stored:
     branched = row["parent"] is not None
+    environment = json.loads(row["environment"])
     return Stored(
         number=row["number"],
         name=row["name"],
@@ -91,7 +92,8 @@ def _stored(row: sqlite3.Row, recipe: Recipe, history: History, status: Status) 
         stepping=row["stepping"],
         note=row["note"],
         tags=tuple(json.loads(row["tags"])),
-        environment=json.loads(row["environment"]),
+        environment=environment,
+        threads=int(environment.get("threads", 0)),
         parent_name=row["parent_name"] or "",
         size=row["size"],
         rewinds=row["rewinds"],
@@ -143,7 +145,7 @@ def create(db: sqlite3.Connection, record: Record, number: int) -> int:
         "format": FORMAT,
         "name": record.name,
         "recipe": record.first_recipe.model_dump_json(),
-        "environment": json.dumps(environment(record.first_recipe.device)),
+        "environment": json.dumps(records.environment(record.first_recipe.device, record.threads)),
         "created": record.created,
         "parent": record.branch.parent if record.branch else None,
         "parent_epoch": record.branch.epoch if record.branch else None,

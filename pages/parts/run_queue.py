@@ -1,5 +1,6 @@
 """The queue: how many runs train at once, and those that wait their turn."""
 
+import os
 from collections.abc import Callable
 
 import streamlit as st
@@ -24,6 +25,17 @@ def run_queue() -> None:
             on_change=lambda: attempt(set_at_once, widget("queue/at_once")),
             width=130,
             help="How many runs, or races, train side by side; each of them is slower for it. The others wait here.",
+        )
+        st.number_input(
+            "Cores a step",
+            1,
+            os.cpu_count() or 1,
+            conductor().threads,
+            key="queue/threads",
+            on_change=lambda: attempt(set_threads, widget("queue/threads")),
+            width=130,
+            help="How many cores the arithmetic of a step may use, for runs that begin from now on. More is not always "
+            "quicker: small networks, and those beside other programs, wait for the slowest core.",
         )
         if not waiting:
             st.caption("Nothing waits.")
@@ -51,3 +63,8 @@ def queue_button(jobs: list[Job], icon: str, what: str, act: Callable, disabled:
 def set_at_once(number: int) -> None:
     conductor().set_at_once(number)
     store().set_setting("at_once", number)
+
+
+def set_threads(number: int) -> None:
+    conductor().threads = number
+    store().set_setting("threads", number)

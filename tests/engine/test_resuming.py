@@ -1,5 +1,6 @@
 """A run that was interrupted goes on as if nothing had happened, bit for bit."""
 
+import os
 import random
 import threading
 from dataclasses import replace
@@ -517,3 +518,36 @@ def test_a_run_whose_weights_became_no_numbers_goes_on_from_where_they_were_some
         assert 0 < job.history.steps < 50
         finish(job)
         assert fingerprint(job) == expected
+
+
+# Cores
+
+
+def test_how_many_cores_a_step_uses_is_recorded_and_a_run_goes_on_with_as_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with opened(tmp_path) as conductor:
+        conductor.threads = 2
+        job = conductor.submit("moons", MOONS, paused=True)
+        take(job, 1)
+        assert job.ask(lambda run: torch.get_num_threads()).result(LONG) == 2
+        assert conductor.store.open(job.number).environment["threads"] == "2"
+    with opened(tmp_path) as conductor:
+        beside, again = conductor.submit("beside", MOONS, paused=True), conductor.resume(job.number, paused=True)
+        take(beside, 1)
+        assert beside.ask(lambda run: torch.get_num_threads()).result(LONG) == 1
+        take(again, 1)
+        assert again.ask(lambda run: torch.get_num_threads()).result(LONG) == 2
+        assert again.notices == ()
+
+
+def test_a_run_that_used_more_cores_than_there_are_says_that_its_last_bits_may_differ(tmp_path, monkeypatch):
+    with opened(tmp_path) as conductor:
+        conductor.threads = 2
+        job = conductor.submit("moons", MOONS, paused=True)
+        take(job, 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    with opened(tmp_path) as conductor:
+        again = conductor.resume(job.number, paused=True)
+        (notice,) = again.notices
+        assert "its last bits may differ" in notice
+        assert again.threads == 1

@@ -1,5 +1,7 @@
 """The queue on the Runs page."""
 
+import os
+
 import pytest
 import streamlit as st
 
@@ -41,3 +43,16 @@ def test_how_many_train_at_once_is_kept_for_the_next_start(root):
     process.conductor().close()
     st.cache_resource.clear()
     assert process.conductor().at_once == 5
+
+
+def test_how_many_cores_a_step_uses_is_kept_for_the_next_start(root, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    entered(root)
+    at = shown()
+    fill(at, at.number_input, "Cores a step", 3)
+    assert process.conductor().threads == 3
+    for cores, threads in ((4, 3), (2, 2)):  # the second is another machine
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        process.conductor().close()
+        st.cache_resource.clear()
+        assert process.conductor().threads == threads

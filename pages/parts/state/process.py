@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import os
 import sys
 import threading
 from collections import OrderedDict
@@ -47,7 +48,9 @@ def conductor() -> Conductor:
 
     runs = store()
     at_once = runs.setting("at_once", AT_ONCE) if runs else AT_ONCE
-    return Conductor(store=runs if runs and runs.writable else None, at_once=at_once)
+    threads = runs.setting("threads", 0) if runs else 0
+    threads = min(threads, os.cpu_count() or 1) or None  # there may have been more when it was chosen
+    return Conductor(threads, runs if runs and runs.writable else None, at_once)
 
 
 @st.cache_resource(show_spinner=False)
