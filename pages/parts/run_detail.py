@@ -35,7 +35,7 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
         family(run, rows)
     with buttons:
         run_actions(run)
-    going(run)
+        going(run)
     with st.container():
         follow([number], curves, shown)
     settings, describing = st.columns([2, 1], gap="large")

@@ -28,6 +28,7 @@ def open_train(page: Page, server: str, path: str = "/") -> None:
     """The Train page, with its charts drawn and nothing training."""
     visit(page, server + path)
     drawn(page, "live-loss")
+    expect(page.get_by_text(re.compile(r"Network: [\d,]+ parameters"))).to_be_visible()  # the engine is here
     end_all(page)
 
 
