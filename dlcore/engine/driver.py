@@ -86,6 +86,7 @@ class Driver:
     def begin(self, data: Dataset) -> None:
         if self._outcome:  # stopped while its data were on their way
             return
+        self._use_cores()
         try:
             self.trainer.begin(data)
         except CheckpointError as error:
@@ -97,8 +98,7 @@ class Driver:
     def turn(self, interrupted: Callable[[], bool]) -> None:
         """Train for some milliseconds, with the run's own random state."""
         start, trainer = time.monotonic(), self.trainer
-        if torch.get_num_threads() != self.job.threads:
-            torch.set_num_threads(self.job.threads)  # holds for the calling thread alone
+        self._use_cores()
         try:
             with trainer.own_random():
                 while self.may_go_on() and not trainer.over:
@@ -114,7 +114,13 @@ class Driver:
             trainer.mind_the_time()
         if trainer.over:
             self.end("finished")
-        self.tell()
+        else:
+            self.tell()
+
+    def _use_cores(self) -> None:
+        """Before any of the run's arithmetic: its last bits hang on how many cores share it."""
+        if torch.get_num_threads() != self.job.threads:
+            torch.set_num_threads(self.job.threads)  # holds for the calling thread alone
 
     def advance(self) -> None:
         event = self.trainer.advance()
@@ -140,6 +146,7 @@ class Driver:
     def answer(self, function: Callable[[Run], Any], gradients: bool) -> Any:
         if not self.trainer.run:
             raise RuntimeError(f"{self.job.name} has no network any more.")
+        self._use_cores()
         return self.trainer.answer(function, gradients)
 
     def downloading(self, share: float) -> None:

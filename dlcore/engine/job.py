@@ -127,7 +127,7 @@ class Conducts(Protocol):
 class Job(Record):
     """A recipe on its way. May be used from any thread."""
 
-    recipe, ready, outcome, ended = map(_of_state, ("recipe", "ready", "outcome", "ended"))
+    recipe, ready, ended = map(_of_state, ("recipe", "ready", "ended"))
     reason, failure, best, predicted = map(_of_state, ("reason", "failure", "best", "predicted"))
     targets, downloaded, stepping = map(_of_state, ("targets", "downloaded", "stepping"))
     steps_per_epoch, offset, saved_epochs = map(_of_state, ("steps_per_epoch", "offset", "saved_epochs"))
@@ -163,14 +163,14 @@ class Job(Record):
 
     @property
     def status(self) -> Status:
-        wishes = self.wishes  # before the state: see there
-        if self.state.outcome:
-            return self.state.outcome
+        wishes, state = self.wishes, self.state  # in this order: see there
+        if state.outcome:
+            return state.outcome
         if self._conductor.queued(self):
             return "queued"
-        if wishes.paused or self.state.trouble:
+        if wishes.paused or state.trouble:
             return "paused"
-        return "training" if self.state.ready else "preparing"
+        return "training" if state.ready else "preparing"
 
     @property
     def active(self) -> bool:

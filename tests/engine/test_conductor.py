@@ -1179,3 +1179,26 @@ def test_a_run_whose_end_is_not_saved_yet_is_told_so_when_it_is_to_go_on(tmp_pat
         finish(job)
         with pytest.raises(StoreError, match=rf"The end of run {job.number} is not saved yet\. The disk is full\."):
             conductor.resume(job.number)
+
+
+# When nothing is left to do
+
+
+def test_a_conductor_is_idle_once_nothing_trains_and_everything_is_saved(tmp_path):
+    with opened(tmp_path) as conductor:
+        assert conductor.idle(0)
+        job = conductor.submit("moons", ENDLESS)
+        wait_until(lambda: job.history.epochs)
+        assert not conductor.idle(0.05)
+        job.pause()
+        assert conductor.idle(LONG)
+        assert conductor.store.open(job.number).history.steps == job.history.steps
+        job.stop()
+        assert conductor.idle(LONG)
+        assert job.wait_saved(0)
+
+
+def test_a_network_is_asked_with_the_cores_of_its_run_before_its_first_step_too(conductor):
+    job = conductor.submit("moons", MOONS, paused=True)
+    wait_until(lambda: job.ready)
+    assert job.ask(lambda run: torch.get_num_threads()).result(LONG) == conductor.threads == 1

@@ -3,7 +3,7 @@
 import pytest
 
 from dlcore.runs.store import Store
-from tests.running import forkserver
+from tests.running import forkserver, opened
 from tests.runs.storing import checkpoint, entered, history, hold_it, record
 
 
@@ -46,3 +46,15 @@ def held(runs):
     runs.hold(one.number)
     runs.save(one, [checkpoint(2), checkpoint(3)])
     return one
+
+
+@pytest.fixture
+def conductor(tmp_path):
+    """One that keeps its runs, below `runs`."""
+    with opened(tmp_path / "runs") as found:
+        yield found
+
+
+@pytest.fixture
+def store(conductor):
+    return conductor.store

@@ -20,23 +20,11 @@ from tests.running import (
     changed,
     finish,
     measured,
-    opened,
     take,
 )
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("quick_saving")
-
-
-@pytest.fixture
-def conductor(tmp_path):
-    with opened(tmp_path / "runs") as found:
-        yield found
-
-
-@pytest.fixture
-def store(conductor):
-    return conductor.store
 
 
 def test_a_finished_run_is_saved_whole_and_let_go(conductor, store):

@@ -40,17 +40,6 @@ pytestmark = pytest.mark.usefixtures("quick_saving")
 LONGER = changed(DROPPING, epochs=12)
 
 
-@pytest.fixture
-def conductor(tmp_path):
-    with opened(tmp_path / "runs") as found:
-        yield found
-
-
-@pytest.fixture
-def store(conductor):
-    return conductor.store
-
-
 def crawling(conductor, steps):
     """A run that has taken so many steps, and takes a few more only when it is hurried."""
     job = conductor.submit("moons", LONGER, pace=CRAWL, paused=True)
