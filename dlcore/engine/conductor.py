@@ -17,18 +17,18 @@ from concurrent.futures import Future
 from typing import Any
 
 from dlcore.catalogue.splits import Dataset
+from dlcore.engine.continuing import branched, resumed
 from dlcore.engine.driver import Driver
-from dlcore.engine.job import Job, State, Wishes, steered
+from dlcore.engine.job import Job, State, Wishes
 from dlcore.engine.listening import Listener
 from dlcore.engine.loading import load_each
 from dlcore.engine.queue import admit, moved
 from dlcore.engine.trainer import Trainer
 from dlcore.engine.training import Run
 from dlcore.recipe import Recipe
-from dlcore.runs.branching import branch_problems, taken_over
 from dlcore.runs.checkpoints import Checkpoint
-from dlcore.runs.records import Branch, checked_name, checked_pace
-from dlcore.runs.resuming import check_that_something_is_left, threads_again
+from dlcore.runs.records import checked_name, checked_pace
+from dlcore.runs.resuming import threads_again
 from dlcore.runs.saving import Saver
 from dlcore.runs.store import Store, StoreError
 from dlcore.settings import SettingsError
@@ -95,7 +95,7 @@ class Conductor:
             raise StoreError(f"The end of run {number} is not saved yet. {before.trouble}".strip())
         self._store_or_tell().hold(number)
         try:
-            new = self._continued(number, dict(changes or {}), paused)
+            new = self._continued(number, changes or {}, paused)
         except BaseException:
             self.store.release(number)
             raise
@@ -122,13 +122,7 @@ class Conductor:
         """
         self._open_or_tell()
         checked_pace(pace)
-        parent = self._store_or_tell().open(number)
-        checkpoint = self.store.checkpoint(number, epoch)
-        if problems := branch_problems(parent.recipe_at(checkpoint.step), epoch, recipe):
-            raise SettingsError(problems)
-        history = taken_over(parent, checkpoint.step, recipe)
-        branch = Branch(number, epoch, checkpoint.step)
-        trainer = Trainer(recipe, history, branch=branch, checkpoint=checkpoint, pace=pace)
+        branch, trainer, checkpoint = branched(self._store_or_tell(), number, epoch, recipe, pace)
         new = self._job(trainer, checked_name(name), paused, branch=branch, in_turn=in_turn)
         self._enter([new], [checkpoint])  # at once: without it, the branch could not go on
         self._enqueue([new])
@@ -243,27 +237,11 @@ class Conductor:
                     self.store.remove(number)
             raise
 
-    def _continued(self, number: int, changes: dict[str, Any], paused: bool) -> Job:
-        stored = self.store.open(number)
-        if stored.deleted:
-            raise StoreError(f"Run {number} is deleted; bring it back first.")
-        checkpoint, passed = self.store.latest(stored)
-        if checkpoint is None and (passed or stored.branch):
-            raise StoreError(" ".join([f"Run {number} cannot go on: it has no checkpoint that can be used.", *passed]))
-        history = stored.history.until(checkpoint.step if checkpoint else 0)
-        trainer = Trainer(stored.first_recipe, history, branch=stored.branch, checkpoint=checkpoint)
-        trainer.steps_per_epoch, trainer.offset = stored.steps_per_epoch, stored.offset
-        if changes:
-            steered(trainer.recipe, trainer.epochs_begun, changes)
-            trainer.steer(changes)
-        if problems := trainer.recipe.problems():  # on another machine than before
-            raise SettingsError(problems)
-        check_that_something_is_left(stored, trainer.recipe, history)
-        self.store.rewind(number, history.steps, tuple(trainer.place))
-        threads, notes = threads_again(stored.threads, self.threads)
-        known = {"branch": stored.branch, "created": stored.created, "race": stored.race, "threads": threads}
-        known["notices"] = (*passed, *notes)
-        return self._job(trainer, stored.name, paused, number, resumed=True, **known)
+    def _continued(self, number: int, changes: Mapping[str, Any], paused: bool) -> Job:
+        run, trainer, passed = resumed(self.store, number, changes)
+        threads, notes = threads_again(run.threads, self.threads)
+        known = {"branch": run.branch, "created": run.created, "race": run.race, "threads": threads}
+        return self._job(trainer, run.name, paused, number, resumed=True, notices=(*passed, *notes), **known)
 
     def _enqueue(self, jobs: list[Job]) -> None:
         with self._wakeup:

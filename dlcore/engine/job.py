@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from dlcore.engine.clocks import Stopwatch
 from dlcore.history import History
 from dlcore.recipe import Recipe, steer
+from dlcore.runs import commands
 from dlcore.runs.checkpoints import Checkpoint
 from dlcore.runs.records import PACE, Branch, Failure, Record, Status, checked_pace
 from dlcore.settings import Problem, SettingsError
@@ -30,10 +31,10 @@ Outcome = Literal["finished", "stopped", "failed", "interrupted"]
 
 
 class Command(NamedTuple):
-    """What a person asks of a run; `changes` are those of a `steer`, by dotted path or `pace`."""
+    """What a person asks of a run, in the words and with the values in which another process asks it."""
 
-    kind: Literal["pause", "resume", "step", "stop", "steer"]
-    changes: Mapping[str, Any] = {}
+    kind: commands.Command
+    value: Any = None
 
 
 class Wishes(NamedTuple):
@@ -54,8 +55,10 @@ class Wishes(NamedTuple):
                 return self._replace(paused=True, steps=self.steps + 1)
             case "stop":
                 return self._replace(stopping=True)
+            case "pace":
+                return self._replace(changes={**self.changes, PACE: command.value})
             case "steer":
-                return self._replace(changes={**self.changes, **command.changes})
+                return self._replace(changes={**self.changes, **command.value})
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,7 @@ class Moment(Record):
     notices: tuple[str, ...] = ()
 
 
-TAKEN = (
-    *("status", "number", "name", "first_recipe", "reason", "failure", "race", "branch", "created"),
-    *("steps_per_epoch", "offset", "elapsed", "stepping", "steps_per_second"),
-    *("targets", "predicted", "downloaded", "trouble", "notices"),
-)
+TAKEN = [part.name for part in fields(Moment) if part.name != "history"]
 
 
 def _of_state(name: str) -> property:
@@ -127,11 +126,21 @@ class Conducts(Protocol):
 class Job(Record):
     """A recipe on its way. May be used from any thread."""
 
-    recipe, ready, ended = map(_of_state, ("recipe", "ready", "ended"))
-    reason, failure, best, predicted = map(_of_state, ("reason", "failure", "best", "predicted"))
-    targets, downloaded, stepping = map(_of_state, ("targets", "downloaded", "stepping"))
-    steps_per_epoch, offset, saved_epochs = map(_of_state, ("steps_per_epoch", "offset", "saved_epochs"))
-    trouble, notices = map(_of_state, ("trouble", "notices"))
+    recipe = _of_state("recipe")
+    ready = _of_state("ready")
+    ended = _of_state("ended")
+    reason = _of_state("reason")
+    failure = _of_state("failure")
+    best = _of_state("best")
+    predicted = _of_state("predicted")
+    targets = _of_state("targets")
+    downloaded = _of_state("downloaded")
+    stepping = _of_state("stepping")
+    steps_per_epoch = _of_state("steps_per_epoch")
+    offset = _of_state("offset")
+    saved_epochs = _of_state("saved_epochs")
+    trouble = _of_state("trouble")
+    notices = _of_state("notices")
 
     def __init__(
         self,
@@ -237,7 +246,7 @@ class Job(Record):
         """Steps a second at most, or None for full speed. Raises SettingsError for a pace that cannot be."""
         checked_pace(pace)
         if pace != self.pace:
-            self._tell(Command("steer", {PACE: pace}))
+            self._tell(Command("pace", pace))
 
     def steer(self, changes: Mapping[str, Any]) -> None:
         """Change settings before the next step, by dotted path (`recipe.steerable` names them); each change becomes
