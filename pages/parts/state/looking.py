@@ -1,0 +1,58 @@
+"""Networks that do not train here, asked by a thread of their own: those of the store, and those of a film's frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dlcore.engine.job import Job
+from dlcore.inside.errors import LookError
+from dlcore.runs.film import Frame
+from dlcore.runs.records import Record
+from pages.parts.state.process import jobs, stored_weights
+
+if TYPE_CHECKING:
+    from dlcore.engine.training import Run
+
+
+@st.cache_resource(show_spinner=False)
+def _thread() -> ThreadPoolExecutor:
+    """One, so that looking takes one core at most; what is asked of a network meanwhile waits."""
+    return ThreadPoolExecutor(1, "looking")
+
+
+def job_of(run: Record) -> Job | None:
+    """The job of this process that trains a run, or did."""
+    return next((job for job in jobs() if job.number == run.number), None)
+
+
+def film_of(run: Record) -> Sequence[Frame]:
+    """The frames that are kept of a run, first to last."""
+    return ()
+
+
+def ask_stored(run: Record, epoch: int | None, function: Callable[[Run], Any], gradients: bool) -> Future:
+    """What `function` makes of a run's network as it was after an epoch, or as it was left, with its data."""
+    return _thread().submit(_answer, run, epoch, function, gradients)
+
+
+def _answer(run: Record, epoch: int | None, function: Callable[[Run], Any], gradients: bool) -> Any:
+    import torch
+
+    from dlcore.catalogue.datasets import load
+
+    torch.set_num_threads(1)
+    network = stored_weights(run, best=False).network if epoch is None else _at(run, epoch)
+    normalised_by = {"mean": network.data.mean, "std": network.data.std}
+    network = replace(network, data=replace(load(network.recipe.data), **normalised_by))
+    with torch.enable_grad() if gradients else torch.inference_mode():
+        return function(network)
+
+
+def _at(run: Record, epoch: int) -> Run:
+    kept = [frame.epoch for frame in film_of(run)]
+    raise LookError(f"Epoch {epoch} of run {run.number} is not kept; there are {kept or 'none'}.")
