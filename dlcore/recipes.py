@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dlcore.catalogue.activations import Tanh
 from dlcore.catalogue.architectures import CNN, MLP, LeNet, Linear, Recurrent
 from dlcore.catalogue.augmentation import Augmentation
-from dlcore.catalogue.datasets import Cifar10, Line, Moons, PassFail
+from dlcore.catalogue.datasets import Cifar10, Line, Moons, PassFail, Spirals
 from dlcore.catalogue.losses import BinaryCrossEntropy, MeanSquaredError
 from dlcore.catalogue.optimizers import SGD, Adam
 from dlcore.catalogue.schedules import OneCycle
@@ -50,6 +50,10 @@ RECIPES = {
     "two-moons": Named(
         "Two features that you can see whole, and a network that bends around them.",
         Recipe(data=Moons(), model=MLP(widths=(16, 16), activation=Tanh()), optimizer=Adam(lr=0.01), epochs=50),
+    ),
+    "spirals": Named(
+        "Two arms wound around each other, which take more bends to part.",
+        Recipe(data=Spirals(), model=MLP(widths=(32, 32), activation=Tanh()), optimizer=Adam(lr=0.01), epochs=100),
     ),
     "linear-regression": Named(
         "A straight line through four points, by gradient descent.",

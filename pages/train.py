@@ -4,12 +4,13 @@ import time
 
 import streamlit as st
 
+from dlcore.catalogue.spec import Picture
 from dlcore.engine.job import Job, Moment
 from dlcore.inside.fit import visible
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from pages.parts import panels
-from pages.parts.boundary import boundary, see
+from pages.parts.boundary import Seen, boundary, see
 from pages.parts.charts import accuracy_figure, loss_figure
 from pages.parts.class_scores import class_scores
 from pages.parts.controls import choose_named, edit_recipe
@@ -17,16 +18,19 @@ from pages.parts.epochs_table import epochs_table
 from pages.parts.frame import await_engine, ensure_frame, part
 from pages.parts.live_chart import live_chart
 from pages.parts.network_table import network_table
+from pages.parts.result import result, sentence
+from pages.parts.starts import choose_start
 from pages.parts.state.address import follow_address, show_address
 from pages.parts.state.drafts import Draft, draft
 from pages.parts.state.process import conductor, engine_is_here, runs_here, store
 from pages.parts.state.tab import keep, remember, shown_run
 from pages.parts.steering import steer_button
 from pages.parts.under_way import choose_shown
+from pages.parts.views.field import field
 
 DOUBLE = 0.5  # seconds within which a second click is the same one
-CHART_HEIGHT = 340
-HEIGHT = 420  # of what there is to see of a run below its curves
+CHART_HEIGHT = 190
+HEIGHT = 420  # of the network, and of what there is to see of a run below it
 QUEUE = "Train these settings too, in their turn: once nothing else is under way."
 
 
@@ -63,39 +67,42 @@ def live(recipe: Recipe | None, chosen: Draft) -> None:
     panels.buttons(current, start, startable=recipe is not None, more=more)
     choose_shown(chosen)
     run = shown_run()
-    panels.follow(lambda: look(run, chosen), runs_here, shown)
+    panels.follow(lambda: look(run, recipe, chosen), runs_here, shown)
 
 
-def look(job: Job | None, chosen: Draft) -> bool:
+def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool:
     """All that moves; whether something of it is still to come."""
     seen = see(job) if job else None
     run = seen and seen.run
+    shown = run.recipe if run else recipe or RECIPES[chosen.name].recipe
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        network(seen, shown)
+    with right:
+        result(run, shown)
+        if shown.task.measures_accuracy:
+            with st.container(key="live-accuracy"):
+                live_chart(accuracy_figure([run] if run else []), key="accuracy", height=CHART_HEIGHT)
+        with st.container(key="live-loss"):
+            live_chart(loss_figure([run] if run else []), key="loss", height=CHART_HEIGHT)
     with st.container(key="status"):
         if run:
             panels.status([run])
         else:
-            st.progress(
-                0.0, text=f"**ready** · {RECIPES[chosen.name].about} Press Start, or change anything on the left first."
-            )
+            st.progress(0.0, text=f"**ready** · {RECIPES[chosen.name].about}")
+        st.caption(sentence(run, shown))
     if run and run.failure:
         panels.failure(run)
-    numbers = run is not None and not run.recipe.task.classes
-    left, right = st.columns(2)
-    with left.container(key="live-loss"):
-        live_chart(loss_figure([run] if run else []), key="loss", height=CHART_HEIGHT)
-    with right.container(key="live-accuracy"):
-        if numbers:
-            boundary(seen, CHART_HEIGHT)  # numbers have no accuracy, but a curve that can be seen
-        else:
-            live_chart(accuracy_figure([run] if run else []), key="accuracy", height=CHART_HEIGHT)
-    below = st.container()
-    if run and not numbers and visible(run.recipe):
-        left, below = st.columns(2)
-        with left:
-            boundary(seen, HEIGHT)
-    with below:
-        details(run)
+    details(run)
     return bool(seen and seen.note)
+
+
+def network(seen: Seen | None, recipe: Recipe) -> None:
+    """What is learned, and what the network makes of it."""
+    if visible(recipe):
+        boundary(seen, HEIGHT)
+    elif isinstance(recipe.data.spec().inputs, Picture):
+        field(seen and seen.run, recipe)
 
 
 def details(run: Moment | None) -> None:
@@ -123,6 +130,7 @@ run = shown_run()
 chosen = draft("train", run)
 follow_address(chosen)
 with st.sidebar:
+    choose_start(chosen)
     choose_named(chosen)
     edit_recipe(chosen)
 show_address(chosen)

@@ -34,10 +34,12 @@ def see(job: Job) -> Seen:
     return Seen(run if then.history.steps == run.history.steps else then, picture)
 
 
-def boundary(seen: Seen, height: int) -> None:
+def boundary(seen: Seen | None, height: int) -> None:
     with st.container(key="boundary"):
-        if seen.fit:
+        if seen and seen.fit:
             live_chart(fit_figure(seen.run, seen.fit), key="fit", height=height)
-        note = seen.note or ("" if seen.fit else "Once training starts: what the network makes of the data.")
+            note = seen.note
+        else:
+            note = seen.note if seen and seen.note else "Once training starts: what the network makes of the data."
         if note:
             st.caption(escape(note))

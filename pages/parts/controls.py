@@ -4,7 +4,9 @@ Values go in and come out as plain JSON values, so that what is not valid yet ca
 `dlcore.recipe.read` in the same words as everywhere.
 """
 
+import contextlib
 import copy
+import json
 import math
 from collections.abc import Callable, Collection
 from typing import Any, Literal, get_args, get_origin
@@ -15,7 +17,8 @@ from pydantic.fields import FieldInfo
 from dlcore.catalogue import devices
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
-from dlcore.settings import Settings, accepted, explanation, family_of, slider_of
+from dlcore.settings import Settings, SettingsError, accepted, explanation, family_of, parse, slider_of
+from pages.parts.sketches import sketch
 from pages.parts.state.drafts import Draft
 from pages.parts.state.process import engine_is_here
 from pages.parts.state.tab import widget
@@ -33,13 +36,13 @@ def choose_named(draft: Draft) -> None:
             list(RECIPES),
             index=list(RECIPES).index(draft.name),
             key=key,
-            on_change=lambda: draft.take(widget(key), RECIPES[widget(key)].recipe),
+            on_change=lambda: draft.start_from(widget(key)),
             help=f"A run that works, to start from; change anything below afterwards.  \n{about}",
         )
         st.button(
             ":material/undo: Reset",
             key=f"{key}/icon",
-            on_click=lambda: draft.take(draft.name, RECIPES[draft.name].recipe),
+            on_click=lambda: draft.start_from(draft.name),
             help="Back to the recipe as it is named, without your changes.",
         )
 
@@ -51,7 +54,6 @@ def edit_recipe(draft: Draft) -> None:
     edit.choice("model", apart=("activation",))
     if "activation" in draft.values["model"]:
         edit.choice("model.activation")
-    edit.choice("loss")
     edit.choice("optimizer", apart=("lr",))
     edit.field("optimizer.lr")
     left, right = st.columns(2)
@@ -59,7 +61,9 @@ def edit_recipe(draft: Draft) -> None:
         edit.field("epochs")
     with right:
         edit.field("batch_size")
-    edit.choice("schedule")
+    with st.expander("Loss and schedule"):
+        edit.choice("loss")
+        edit.choice("schedule")
     with st.expander("Augmentation"):
         edit.fields("augmentation")
     with st.expander("Ending early"):
@@ -95,6 +99,8 @@ class Editor:
                 known = start and start.get("kind") == kind
                 place[name] = copy.deepcopy(start) if known else kinds[kind]().model_dump(mode="json")
             titles = [inner.title for name, inner in kinds[kind].model_fields.items() if name not in ("kind", *apart)]
+            with contextlib.suppress(SettingsError):  # what is not valid yet has no picture
+                sketch(parse(kinds[kind], json.dumps(place[name])))
             with st.popover(
                 f":material/tune: {field.title} settings",
                 disabled=not titles,

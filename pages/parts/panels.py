@@ -207,6 +207,11 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def seconds(elapsed: float) -> str:
+    """`0.4 s`, `17 s`, `12:30`."""
+    return f"{elapsed:.1f} s" if elapsed < 10 else f"{elapsed:.0f} s" if elapsed < 120 else clock(elapsed)
+
+
 class State(NamedTuple):
     """What a page shows of runs beside what moves."""
 

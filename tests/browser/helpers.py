@@ -80,6 +80,7 @@ def pick(page: Page, box: Locator, option: str, search: bool = False) -> None:
     for patience in (LONG / 20, LONG / 20, LONG):
         settled(page)
         if search:
+            box.fill("")  # the same word again would be no news, and the list that was closed would stay so
             box.fill(option)
         else:
             box.click()

@@ -39,6 +39,10 @@ class Data(Settings):
         """The set, on the CPU. Raises DataError when it cannot be had."""
         raise NotImplementedError
 
+    def at_hand(self) -> bool:
+        """Whether it can be loaded without a download."""
+        return True
+
 
 _loaded: OrderedDict[tuple, Dataset] = OrderedDict()
 _keeping = threading.Lock()

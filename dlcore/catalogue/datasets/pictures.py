@@ -61,6 +61,13 @@ class _Downloaded(Sampled):
     def fetch(self, root: Path, report: Report) -> None:
         raise NotImplementedError
 
+    def at_hand(self):
+        try:
+            self.read(data_root())
+        except (OSError, ValueError):  # not there, or damaged, which is told when it is loaded
+            return False
+        return True
+
     def load(self, report):
         root = data_root()
         try:

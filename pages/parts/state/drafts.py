@@ -50,6 +50,10 @@ class Draft:
         unchanged = self.values == RECIPES[self.name].recipe.model_dump(mode="json")
         return self.name if unchanged else f"{self.name}{CHANGED}"
 
+    def start_from(self, name: str) -> None:
+        """Begin with a named recipe."""
+        self.take(name, RECIPES[name].recipe)
+
     def take(self, name: str, recipe: Recipe) -> None:
         self.take_values(name, recipe.model_dump(mode="json"))
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import streamlit as st
 
+from dlcore.catalogue.datasets import Data
 from dlcore.engine.job import Job
 from dlcore.inside.errors import LookError
+from dlcore.inside.samples import of_each_class, validation_pictures
 from dlcore.runs.film import Frame
 from dlcore.runs.records import Record
 from pages.parts.state.process import jobs, stored_weights
@@ -56,3 +59,33 @@ def _answer(run: Record, epoch: int | None, function: Callable[[Run], Any], grad
 def _at(run: Record, epoch: int) -> Run:
     kept = [frame.epoch for frame in film_of(run)]
     raise LookError(f"Epoch {epoch} of run {run.number} is not kept; there are {kept or 'none'}.")
+
+
+class Samples(NamedTuple):
+    """Some validation samples of a data set, of every class."""
+
+    places: np.ndarray  # in the validation split
+    targets: np.ndarray
+    pictures: np.ndarray  # (N, H, W, C) uint8
+
+
+def validation_samples(data: Data, count: int, here: bool) -> Samples | None:
+    """Once they are read; None until then, and where they would have to be downloaded, unless they are `here` now."""
+    reading = _reading(data, count, here)
+    return reading.result() if reading.done() and not reading.exception() else None
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _reading(data: Data, count: int, here: bool) -> Future:
+    return _thread().submit(_read_samples, data, count)
+
+
+def _read_samples(data: Data, count: int) -> Samples | None:
+    from dlcore.catalogue.datasets import load
+
+    if not data.at_hand():
+        return None
+    whole = load(data)
+    targets = whole.validation.targets.numpy()
+    places = of_each_class(targets, count)
+    return Samples(places, targets[places], validation_pictures(whole, places))
