@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from benchmarks.measuring import ENDLESS, conductor, in_turns, print_table, spread, under_way
 from benchmarks.memory import resident
@@ -105,6 +106,7 @@ def parameters(widths: tuple[int, ...]) -> list[str]:
     with conductor(threads=1) as place:
         job = under_way(place.submit("parameters", recipe))
 
+        torch.set_num_threads(1)  # for the bare loop, as the conductor's thread has it
         floor = bare(fresh, batch, 3)
         steps, seconds = max(3, round(SECONDS / floor)), max(SECONDS, 3 * floor)
         arms = {"bare": lambda: bare(fresh, batch, steps), "dlcore": lambda: trained(job, seconds)}
