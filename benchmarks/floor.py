@@ -8,14 +8,15 @@ To reach: whatever helps is on, or is a setting.
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from benchmarks.measuring import conductor, in_turns, print_table, spread
+from benchmarks.measuring import conductor, in_turns, on_threads, print_table, spread
 from benchmarks.pictures import cifar_at_hand
 from benchmarks.steps import bare
 from dlcore.catalogue.datasets import load
-from dlcore.engine.training import build
+from dlcore.engine.training import Run, build
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
 
@@ -41,23 +42,18 @@ def arms(recipe: Recipe) -> dict[str, Callable[[], float]]:
     plain, first = build(recipe, data), build(recipe, data)
     half = build(change(recipe, {"precision": "bfloat16"}), data)
     batch = data.train.inputs[:64], data.train.targets[:64]
-    torch.set_num_threads(1)
-    steps = max(3, round(SECONDS / bare(plain, batch, 3)))
-
-    def threads() -> float:
-        torch.set_num_threads(os.cpu_count())
-        try:
-            return bare(plain, batch, steps)
-        finally:
-            torch.set_num_threads(1)
-
-    found = {
-        "float32": lambda: bare(plain, batch, steps),
-        f"{os.cpu_count()} threads": threads,
-        "bfloat16": lambda: bare(half, batch, steps),
-    }
     first.model.to(memory_format=torch.contiguous_format)
-    return found | {"channels first": lambda: bare(first, batch, steps)}
+    steps = max(3, round(SECONDS / on_threads(1, lambda: bare(plain, batch, 3))))
+
+    def timed(run: Run, threads: int = 1) -> Callable[[], float]:
+        return partial(on_threads, threads, lambda: bare(run, batch, steps))
+
+    return {
+        "float32": timed(plain),
+        f"{os.cpu_count()} threads": timed(plain, os.cpu_count()),
+        "bfloat16": timed(half),
+        "channels first": timed(first),
+    }
 
 
 def accuracies(name: str, precision: str) -> str:

@@ -10,11 +10,13 @@ import platform
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import torch
 
 from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
@@ -22,15 +24,24 @@ from dlcore.runs.store import Store
 
 ENDLESS = 10_000  # epochs, which no benchmark comes near
 PACKAGES = ("torch", "torchvision", "streamlit", "plotly", "lightning", "skorch", "keras", "fastai")
+TORCH_THREADS = torch.get_num_threads()  # of a process that changes nothing; read before any benchmark sets another
+
+Arm = TypeVar("Arm", bound=Hashable)
 
 
-def in_turns(arms: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, np.ndarray]:
+def in_turns(arms: Mapping[Arm, Callable[[], float | np.ndarray]], rounds: int) -> dict[Arm, np.ndarray]:
     """Each arm's figures, a round each; within a round, the arms' order is drawn anew."""
     draw, found = random.Random(0), {name: [] for name in arms}
     for _ in range(rounds):
         for name in draw.sample(list(arms), len(arms)):
             found[name].append(arms[name]())
     return {name: np.array(figures) for name, figures in found.items()}
+
+
+def on_threads(threads: int, figure: Callable[[], float]) -> float:
+    """A figure that is taken while a step's arithmetic here uses so many threads."""
+    torch.set_num_threads(threads)
+    return figure()
 
 
 def spread(figures: Sequence[float], unit: float = 1, digits: int = 3) -> str:

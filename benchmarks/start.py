@@ -42,6 +42,7 @@ def run() -> None:
                         visits[name][times].append(time.perf_counter() - start)
                 page.context.close()
     print_table(["from the command to the Train page, s"], [[spread(began)]])
+    print()
     print_table(
         ["page", "first visit, s", "next visit, s"], [[name, *map(spread, took)] for name, took in visits.items()]
     )
