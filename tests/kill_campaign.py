@@ -28,7 +28,7 @@ from dlcore.cli.main import main
 from dlcore.engine.capture import network
 from dlcore.engine.predicting import predict
 from dlcore.runs.store import Store
-from tests.catalogue.test_datasets import write_cifar
+from tests.catalogue.datasets.files import write_cifar
 from tests.running import forkserver, measured
 from tests.runs.test_checkpoints import same
 from tests.waiting import wait_until

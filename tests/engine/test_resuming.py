@@ -22,7 +22,7 @@ from dlcore.recipes import RECIPES
 from dlcore.runs.checkpoints import FORMAT
 from dlcore.runs.store import Store, StoreError
 from dlcore.settings import SettingsError, choices
-from tests.catalogue.test_datasets import write_cifar
+from tests.catalogue.datasets.files import write_cifar
 from tests.catalogue.test_stopping import DIVERGING
 from tests.kill_campaign import Forked, Result, difference, train
 from tests.running import (
