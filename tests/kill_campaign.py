@@ -28,9 +28,9 @@ from dlcore.cli.main import main
 from dlcore.engine.capture import network
 from dlcore.engine.predicting import predict
 from dlcore.runs.store import Store
+from tests.capturing import same
 from tests.catalogue.datasets.files import write_cifar
 from tests.running import forkserver, measured
-from tests.runs.test_checkpoints import same
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
