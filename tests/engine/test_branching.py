@@ -6,19 +6,15 @@ import torch
 
 from dlcore.catalogue.activations import Tanh
 from dlcore.catalogue.architectures import MLP
-from dlcore.catalogue.datasets import Mnist5k, Moons, load
+from dlcore.catalogue.datasets import Moons, load
 from dlcore.catalogue.losses import CrossEntropy, Huber, MeanSquaredError
 from dlcore.catalogue.optimizers import SGD, Adam
 from dlcore.catalogue.schedules import Cosine
 from dlcore.catalogue.stopping import Stopping
 from dlcore.engine.capture import restore
-from dlcore.engine.conductor import Conductor
 from dlcore.engine.training import Step, build, train
 from dlcore.history import Change
-from dlcore.runs.branching import branch_problems
 from dlcore.runs.records import Branch
-from dlcore.runs.store import Store, StoreError
-from dlcore.settings import SettingsError
 from tests.running import (
     DROPPING,
     ENDLESS,
@@ -46,15 +42,6 @@ PLACES = [1, 3, 5]  # epochs
 def conductor(tmp_path):
     with opened(tmp_path / "runs") as found:
         yield found
-
-
-@pytest.fixture
-def parent(conductor):
-    """A finished run of six epochs."""
-    job = conductor.submit("parent", DROPPING)
-    finish(job)
-    assert job.wait_saved(LONG)
-    return job
 
 
 def branched(conductor, parent, epoch, recipe, name="branch"):
@@ -152,6 +139,17 @@ def test_the_schedule_of_a_branch_counts_its_own_epochs_from_the_parents_beginni
     assert [row.lr for row in job.history.epochs[2:]] == pytest.approx(
         [recipe.optimizer.lr * (1 + np.cos(np.pi * share)) / 2 for share in last]
     )
+
+
+def test_weights_do_not_move_between_parent_and_branch(conductor, parent):
+    before = conductor.store.checkpoint(parent.number, 3)
+    job = branched(conductor, parent, 3, changed(DROPPING, optimizer=Adam(lr=0.5)))
+    after = conductor.store.checkpoint(parent.number, 3)
+    first = conductor.store.checkpoint(job.number, 3)
+    for one in (after, first):
+        assert all(torch.equal(value, before.model[name]) for name, value in one.model.items())
+        for number, state in before.optimizer["state"].items():
+            assert all(torch.equal(value, one.optimizer["state"][number][name]) for name, value in state.items())
 
 
 # What a parent changed on its way
@@ -271,6 +269,17 @@ def test_a_branch_that_was_never_under_way_is_as_it_began(conductor, parent):
     assert found == alone(DROPPING)  # a branch with the same recipe is its parent again
 
 
+@pytest.mark.parametrize("pace", [None, 20.0])
+def test_a_branch_keeps_its_own_pace_when_it_goes_on(conductor, tmp_path, pace):
+    first = conductor.submit("parent", DROPPING, pace=1000.0)
+    finish(first)
+    assert first.wait_saved(LONG)
+    job = conductor.branch(first.number, 3, "branch", changed(DROPPING, epochs=9), pace=pace, paused=True)
+    take(job, 1)
+    with opened(as_if_killed(conductor.store, tmp_path / "killed")) as elsewhere:
+        assert elsewhere.resume(job.number, paused=True).pace == pace
+
+
 # Rules
 
 
@@ -280,81 +289,6 @@ def test_rules_that_its_parent_has_met_let_a_branch_take_an_epoch(conductor, par
     job = branched(conductor, parent, 4, recipe)
     assert len(job.history.epochs) == 5
     assert job.reason
-
-
-# What cannot be
-
-
-@pytest.mark.parametrize(
-    ("recipe", "epoch", "setting", "words"),
-    [
-        (changed(DROPPING, model=MLP(widths=(9,), dropout=0.5)), 3, "model", "the network must be the same"),
-        (changed(DROPPING, model=MLP(widths=(8, 8), dropout=0.5)), 3, "model", "activation and dropout may change"),
-        (changed(DROPPING, data=Mnist5k()), 3, "model", "the network must be the same"),
-        (
-            changed(DROPPING, epochs=3),
-            3,
-            "epochs",
-            "epochs is 3, but the branch begins after epoch 3; the nearest is 4",
-        ),
-        (changed(DROPPING, optimizer=SGD(nesterov=True, momentum=0)), 3, "optimizer.nesterov", "needs momentum"),
-    ],
-)
-def test_a_recipe_that_cannot_go_on_from_there_is_refused(conductor, parent, recipe, epoch, setting, words):
-    with pytest.raises(SettingsError) as caught:
-        conductor.branch(parent.number, epoch, "branch", recipe)
-    assert [problem.setting for problem in caught.value.problems] == [setting]
-    assert words in str(caught.value)
-    assert [problem.text for problem in branch_problems(DROPPING, epoch, recipe)] == [str(caught.value)]
-    assert len(conductor.store.rows()) == len(conductor.jobs) == 1
-
-
-def test_every_problem_of_a_branch_is_told_at_once():
-    recipe = changed(DROPPING, model=MLP(widths=(9,)), epochs=2)
-    assert {problem.setting for problem in branch_problems(DROPPING, 3, recipe)} == {"model", "epochs"}
-
-
-def test_a_place_that_is_not_there_is_a_sentence(conductor, parent):
-    with pytest.raises(StoreError, match="There is no run 77"):
-        conductor.branch(77, 1, "branch", DROPPING)
-    with pytest.raises(StoreError, match=r"has no checkpoint of epoch 7; it has those of epochs: 1, 2, 3, 4, 5, 6\."):
-        conductor.branch(parent.number, 7, "branch", DROPPING)
-    with pytest.raises(StoreError, match="has no checkpoint of epoch 0"):
-        conductor.branch(parent.number, 0, "branch", DROPPING)
-    with pytest.raises(StoreError, match="Runs are not kept here"):
-        Conductor().branch(parent.number, 1, "branch", DROPPING)
-    with pytest.raises(SettingsError, match="A run's name is one line"):
-        conductor.branch(parent.number, 1, "a\nb", DROPPING)
-    assert conductor.jobs == [parent]
-
-
-@pytest.mark.parametrize("content", [b"", b"notes", None])
-def test_a_damaged_checkpoint_makes_no_branch(conductor, parent, content):
-    (kept,) = [one for one in conductor.store.checkpoints(parent.number) if one.epoch == 3]
-    kept.file.write_bytes(kept.file.read_bytes()[:1000] if content is None else content)
-    with pytest.raises(StoreError, match="The checkpoint of epoch 3 of run 1 cannot be used: it is damaged"):
-        conductor.branch(parent.number, 3, "branch", DROPPING)
-    assert len(conductor.store.rows()) == 1
-
-
-def test_a_branch_that_cannot_be_kept_leaves_nothing_behind(conductor, parent, monkeypatch):
-    monkeypatch.setattr(Store, "_save_checkpoints", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
-    with pytest.raises(StoreError, match="No space left; make room there"):
-        conductor.branch(parent.number, 3, "branch", DROPPING)
-    assert len(conductor.store.rows()) == 1
-    assert sorted(path.name for path in conductor.store.root.iterdir() if path.is_dir()) == ["1"]
-    assert conductor.jobs == [parent]
-
-
-def test_weights_do_not_move_between_parent_and_branch(conductor, parent):
-    before = conductor.store.checkpoint(parent.number, 3)
-    job = branched(conductor, parent, 3, changed(DROPPING, optimizer=Adam(lr=0.5)))
-    after = conductor.store.checkpoint(parent.number, 3)
-    first = conductor.store.checkpoint(job.number, 3)
-    for one in (after, first):
-        assert all(torch.equal(value, before.model[name]) for name, value in one.model.items())
-        for number, state in before.optimizer["state"].items():
-            assert all(torch.equal(value, one.optimizer["state"][number][name]) for name, value in state.items())
 
 
 # What is measured by something else
@@ -413,14 +347,3 @@ def test_a_branch_that_is_measured_by_something_else_goes_on_so_after_an_interru
         finish(again)
         assert again.history.best.epoch > 3
         assert again.recipe.loss == MeanSquaredError()
-
-
-@pytest.mark.parametrize("pace", [None, 20.0])
-def test_a_branch_keeps_its_own_pace_when_it_goes_on(conductor, tmp_path, pace):
-    first = conductor.submit("parent", DROPPING, pace=1000.0)
-    finish(first)
-    assert first.wait_saved(LONG)
-    job = conductor.branch(first.number, 3, "branch", changed(DROPPING, epochs=9), pace=pace, paused=True)
-    take(job, 1)
-    with opened(as_if_killed(conductor.store, tmp_path / "killed")) as elsewhere:
-        assert elsewhere.resume(job.number, paused=True).pace == pace

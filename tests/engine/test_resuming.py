@@ -1,46 +1,30 @@
-"""A run that was interrupted goes on as if nothing had happened, bit for bit."""
+"""A run that was interrupted goes on: from where, for how long, and with how many cores."""
 
 import os
-import random
 import threading
-from dataclasses import replace
 
 import pytest
 import torch
 
-from dlcore.catalogue.architectures import MLP
-from dlcore.catalogue.augmentation import Augmentation
-from dlcore.catalogue.optimizers import SGD, AdamW, Optimizer
-from dlcore.catalogue.schedules import Cosine, Schedule
+from dlcore.catalogue.optimizers import SGD, Optimizer
 from dlcore.catalogue.stopping import Stopping
 from dlcore.engine import loading
-from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
 from dlcore.history import Change
-from dlcore.recipe import Recipe, change
-from dlcore.recipes import RECIPES
-from dlcore.runs.checkpoints import FORMAT
-from dlcore.runs.store import Store, StoreError
+from dlcore.runs.store import StoreError
 from dlcore.settings import SettingsError, choices
-from tests.catalogue.datasets.files import write_cifar
-from tests.catalogue.test_stopping import DIVERGING
-from tests.kill_campaign import Forked, Result, difference, train
 from tests.running import (
     DROPPING,
     ENDLESS,
     LONG,
     MOONS,
     PER_EPOCH,
-    Breaks,
     alone,
     as_if_killed,
     changed,
     course,
-    few_digits,
     fingerprint,
     finish,
-    in_pieces,
-    measured,
     opened,
     settle,
     stored,
@@ -49,98 +33,6 @@ from tests.running import (
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("quick_saving")
-
-# Fewer epochs and larger batches, where a recipe is slow; what makes it special stays.
-SHORT = {
-    "digits": {"epochs": 3, "batch_size": 40},
-    "simplenet": {"epochs": 3, "batch_size": 40},
-    "mlp": {"epochs": 3, "batch_size": 40},
-    "mnist-cnn": {"epochs": 2, "batch_size": 40},
-    "cifar-lenet": {"epochs": 3, "batch_size": 7},
-    "row-lstm": {"epochs": 3, "batch_size": 40},
-    "two-moons": {"epochs": 3},
-    "linear-regression": {"epochs": 30},
-    "logistic-regression": {"epochs": 30},
-}
-
-
-@pytest.fixture
-def breaks(monkeypatch):
-    return Breaks(monkeypatch)
-
-
-@pytest.fixture
-def small_data(monkeypatch, tmp_path):
-    root = tmp_path / "data"
-    root.mkdir()
-    write_cifar(root)
-    monkeypatch.setenv("DLCORE_DATA", str(root))
-    small, load = few_digits(), loading.load
-    monkeypatch.setattr(loading, "load", lambda data, *rest: small if data.kind == "mnist-5k" else load(data, *rest))
-
-
-def check(breaks, root, recipe, seed, longest=12):
-    """Interrupted three times or more, it has the numbers of a run that never was; so says the store as well."""
-    expected = alone(recipe)
-    job, found, pieces = in_pieces(breaks, root, recipe, random.Random(seed), longest)
-    assert pieces >= 2
-    assert found == expected
-    kept = stored(root, job.number)
-    assert measured(kept.history) == expected[:2]
-    assert kept.status == "finished"
-    checkpoint, passed = Store(root).latest(kept)
-    assert passed == []
-    assert [value.numpy().tobytes() for value in checkpoint.model.values()] == expected[2]
-
-
-@pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.usefixtures("small_data")
-def test_every_named_recipe_goes_on_exactly(breaks, tmp_path, name):
-    assert SHORT.keys() == RECIPES.keys()
-    check(breaks, tmp_path / "runs", change(RECIPES[name].recipe, SHORT[name]), seed=name)
-
-
-@pytest.mark.parametrize("kind", choices(Optimizer))
-def test_every_optimizer_goes_on_exactly(breaks, tmp_path, kind):
-    check(breaks, tmp_path, changed(DROPPING, optimizer=choices(Optimizer)[kind](lr=0.05), epochs=5), seed=kind)
-
-
-@pytest.mark.parametrize("kind", choices(Schedule))
-def test_every_schedule_goes_on_exactly(breaks, tmp_path, kind):
-    check(breaks, tmp_path, changed(DROPPING, schedule=choices(Schedule)[kind](), epochs=5), seed=kind)
-
-
-def test_batch_norm_augmentation_and_decay_together_go_on_exactly(breaks, small_data, tmp_path):
-    recipe = Recipe(
-        model=MLP(widths=(16,), dropout=0.3, batch_norm=True),
-        optimizer=AdamW(lr=0.01, weight_decay=0.1),
-        schedule=Cosine(),
-        augmentation=Augmentation(shift=0.1, rotate=20),
-        batch_size=30,
-        epochs=4,
-        seed=3,
-    )
-    check(breaks, tmp_path / "runs", recipe, seed="all")
-
-
-@pytest.mark.parametrize("size", [1, 7, 120, "all"])
-def test_batches_of_any_size_go_on_exactly(breaks, tmp_path, size):
-    check(breaks, tmp_path, changed(DROPPING, batch_size=size, epochs=6), seed=size, longest=200 if size == 1 else 12)
-
-
-def test_a_run_goes_on_from_every_place_of_its_first_epochs(breaks, tmp_path):
-    """After any step, and while and after an epoch is evaluated."""
-    recipe = changed(DROPPING, epochs=2)
-    expected = alone(recipe)
-    for events in range(1, 2 * (PER_EPOCH + 3) + 1):  # steps, two evaluations, the epoch's end
-        there = breaks.stand_still(events)
-        with opened(tmp_path) as conductor:
-            job = conductor.submit("moons", recipe)
-            assert there.wait(LONG)
-        with opened(tmp_path) as conductor:
-            again = conductor.resume(job.number)
-            finish(again)
-            assert fingerprint(again) == expected, events
 
 
 # Where it goes on
@@ -377,147 +269,6 @@ def test_a_rule_made_stricter_after_an_epoch_waits_for_the_next_also_when_interr
         found = course(tmp_path / f"at-{steps}", recipe, script, close_at=[steps])
         assert found[1:] == expected[1:]
         assert found[0].reason == expected[0].reason
-
-
-# Checkpoints that cannot be used
-
-
-def spoilt(kept, how):
-    content = kept.file.read_bytes()
-    if how == "truncated":
-        content = content[: len(content) // 2]
-    elif how == "flipped":
-        middle = len(content) // 2
-        content = (
-            content[:middle] + bytes(255 - byte for byte in content[middle : middle + 50]) + content[middle + 50 :]
-        )
-    elif how == "empty":
-        content = b""
-    elif how == "text":
-        content = b"These are the notes of a person.\n"
-    kept.file.write_bytes(content)
-    if how in ("newer", "another network"):
-        values = torch.load(kept.file, weights_only=True)
-        values |= {"format": FORMAT + 1} if how == "newer" else {"model": {"0.weight": torch.zeros(3, 3)}}
-        torch.save(values, kept.file)
-
-
-WORDS = {"newer": "update dlcore", "another network": "the weights of another network than this mlp"}
-
-
-@pytest.mark.parametrize("how", ["truncated", "flipped", "empty", "text", "newer", "another network"])
-def test_a_checkpoint_that_cannot_be_used_is_told_and_the_one_before_is_used(tmp_path, how):
-    with opened(tmp_path) as conductor:
-        job = conductor.submit("moons", DROPPING, paused=True)
-        take(job, 3 * PER_EPOCH + 2)
-    with opened(tmp_path) as conductor:
-        for kept in conductor.store.checkpoints(job.number)[:2]:
-            spoilt(kept, how)
-        again = conductor.resume(job.number, paused=True)
-        assert (again.history.steps, len(again.history.epochs)) == (2 * PER_EPOCH, 2)
-        assert len(again.notices) == 2
-        for notice, name in zip(again.notices, ("epoch-3+2.pt", "epoch-3.pt"), strict=True):
-            assert notice.startswith(f"The checkpoint {name} of run {job.number} was passed over: it ")
-            assert WORDS.get(how, "is damaged") in notice
-        again.resume()
-        finish(again)
-        assert fingerprint(again) == alone(DROPPING)
-    assert stored(tmp_path, job.number).history.steps == 6 * PER_EPOCH
-
-
-def test_without_any_checkpoint_that_can_be_used_nothing_is_lost(tmp_path):
-    with opened(tmp_path) as conductor:
-        job = conductor.submit("moons", DROPPING, paused=True)
-        take(job, 2 * PER_EPOCH + 2)
-    before = stored(tmp_path, job.number)
-    with opened(tmp_path) as conductor:
-        for kept in conductor.store.checkpoints(job.number):
-            spoilt(kept, "empty")
-        with pytest.raises(StoreError) as caught:
-            conductor.resume(job.number)
-        assert str(caught.value).startswith(f"Run {job.number} cannot go on: it has no checkpoint that can be used. ")
-        assert all(name in str(caught.value) for name in ("epoch-2+2.pt", "epoch-2.pt", "epoch-1.pt"))
-        assert conductor.jobs == []
-    after = stored(tmp_path, job.number)
-    assert measured(after.history) == measured(before.history)
-    assert len(list((tmp_path / str(job.number)).glob("*.pt"))) == 3
-
-
-# What cannot go on
-
-
-def test_a_run_that_cannot_go_on_is_a_sentence(tmp_path, monkeypatch):
-    with opened(tmp_path) as conductor:
-        with pytest.raises(StoreError, match="There is no run 7"):
-            conductor.resume(7)
-        assert not (tmp_path / "7").exists()
-        job = conductor.submit("moons", ENDLESS, paused=True)
-        with pytest.raises(StoreError, match=f"Run {job.number} is under way already"):
-            conductor.resume(job.number)
-        assert job.active
-        job.stop()
-        finish(job)
-        assert job.wait_saved(LONG)
-        conductor.store.delete(job.number)
-        with pytest.raises(StoreError, match=f"Run {job.number} is deleted; bring it back first"):
-            conductor.resume(job.number)
-        conductor.store.bring_back(job.number)
-        monkeypatch.setattr("dlcore.catalogue.devices.available", lambda: ())
-        with pytest.raises(SettingsError, match="device is cpu, which this machine lacks"):
-            conductor.resume(job.number)
-        monkeypatch.undo()
-        assert conductor.resume(job.number).number == job.number
-    with pytest.raises(StoreError, match="Runs are not kept here"):
-        Conductor().resume(1)
-
-
-def test_two_conductors_never_train_the_same_run(tmp_path):
-    with opened(tmp_path) as conductor, opened(tmp_path) as other:
-        job = conductor.submit("moons", ENDLESS, paused=True)
-        assert other.store.open(job.number).active
-        with pytest.raises(StoreError, match=f"Run {job.number} is under way already, here or in another process"):
-            other.resume(job.number)
-
-
-# Real processes that are killed
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("course", "kills"), [("everything", 2), ("simplenet", 1)])
-def test_a_process_that_is_killed_goes_on_exactly(tmp_path, course, kills):
-    whole = train(tmp_path / "whole", course, start=Forked)
-    for attempt in range(8):  # one may be so quick that it is over before it is killed: then it is killed sooner
-        like = replace(whole, loading=whole.loading / 2**attempt, training=whole.training / 2**attempt)
-        broken = train(tmp_path / f"broken-{attempt}", course, kills, random.Random(course), like, start=Forked)
-        if broken.kills:
-            break
-    assert broken.kills
-    assert difference(whole, broken) == ""
-
-
-def test_runs_that_differ_are_told_apart(tmp_path):
-    """What the test above compares by would notice."""
-    with opened(tmp_path / "runs") as conductor:
-        started = [conductor.submit("moons", changed(MOONS, seed=seed)) for seed in (0, 0, 1)]
-        finish(*started)
-    results = [Result(tmp_path, job.number, {}, 0, 0, 0) for job in started]
-    assert difference(results[0], results[1]) == ""
-    assert difference(results[0], results[2]) == "losses, epochs, model, optimizer, random"
-
-
-def test_a_run_whose_weights_became_no_numbers_goes_on_from_where_they_were_some(tmp_path):
-    """It was told not to mind; from weights that are none, nothing can be learned."""
-    recipe = changed(DIVERGING, epochs=60, stop=Stopping(not_a_number=False))
-    expected = alone(recipe)
-    with opened(tmp_path) as conductor:
-        take(conductor.submit("wild", recipe, paused=True), 50)
-    with opened(tmp_path) as conductor:
-        job = conductor.resume(1)
-        assert len(job.notices) >= 2
-        assert all("was passed over: it holds weights that are no numbers" in text for text in job.notices)
-        assert 0 < job.history.steps < 50
-        finish(job)
-        assert fingerprint(job) == expected
 
 
 # Cores

@@ -1,0 +1,81 @@
+"""What a run needs before its first step, and what happens when it cannot be had."""
+
+import threading
+
+import pytest
+
+from dlcore.catalogue.datasets import Cifar10
+from dlcore.engine import loading
+from dlcore.engine.driver import Driver
+from dlcore.recipes import RECIPES
+from tests.engine.conducting import goes_on
+from tests.running import ENDLESS, LONG, MOONS, finish
+from tests.waiting import wait_until
+
+
+def test_data_that_cannot_be_had_fail_the_job_with_one_sentence(conductor, monkeypatch, tmp_path):
+    def refuse(self, root, report):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setenv("DLCORE_DATA", str(tmp_path))
+    monkeypatch.setattr(Cifar10, "fetch", refuse)
+    job = conductor.submit("cifar", RECIPES["cifar-lenet"].recipe)
+    other = conductor.submit("moons", MOONS)
+    finish(job, other)
+    assert (job.status, other.status) == ("failed", "finished")
+    assert "cifar10 is not under" in job.failure.text
+    assert "could not be downloaded" in job.failure.text
+    assert "\n" not in job.failure.text
+    assert job.failure.traceback == ""
+    with pytest.raises(RuntimeError, match="no network"):
+        job.ask(lambda run: None)
+
+
+def test_a_first_import_that_fails_fails_the_run_and_the_next_one_starts(conductor, monkeypatch):
+    def refuse():
+        raise ImportError("sklearn is broken")
+
+    monkeypatch.setattr(loading, "prepare", refuse)
+    racing = conductor.race([("a", MOONS), ("b", MOONS)])
+    finish(*racing)
+    assert {(job.status, job.failure.text) for job in racing} == {("failed", "ImportError: sklearn is broken")}
+    monkeypatch.undo()
+    assert goes_on(conductor)
+
+
+def test_a_system_without_a_thread_to_spare_fails_the_run(conductor, monkeypatch):
+    first = conductor.submit("first", ENDLESS)
+    wait_until(lambda: first.history.steps)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    job = conductor.submit("second", MOONS)
+    finish(job)
+    assert (job.status, job.failure.text) == ("failed", "RuntimeError: can't start new thread")
+    monkeypatch.undo()
+    assert first.status == "training"
+    assert goes_on(conductor)
+
+
+def test_a_run_ends_once_though_its_data_fail_after_it_was_stopped(conductor, monkeypatch):
+    gate, ends = threading.Event(), []
+
+    def refuse(*_):
+        gate.wait(LONG)
+        raise OSError("no such file")
+
+    save = Driver.save
+    monkeypatch.setattr(
+        Driver, "save", lambda driver, place=None, last=False: ends.append(last) or save(driver, place, last)
+    )
+    monkeypatch.setattr(loading, "load", refuse)
+    job = conductor.submit("moons", MOONS)
+    job.stop()
+    finish(job)
+    gate.set()
+    monkeypatch.undo()
+    assert goes_on(conductor)
+    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "loading"])
+    assert (job.status, job.failure, ends.count(True)) == ("stopped", None, 1)
