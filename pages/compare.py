@@ -6,7 +6,7 @@ from dlcore.engine.job import Job
 from dlcore.recipe import Recipe
 from dlcore.runs.records import Record
 from dlcore.settings import SettingsError
-from dlcore.studies import races
+from dlcore.studies import races, tries
 from pages.parts import panels
 from pages.parts.charts import accuracy_figure, loss_figure
 from pages.parts.choosing import choose_runs, known, offered
@@ -34,7 +34,7 @@ def live(field: list[tuple[str, Recipe]], tried: list[str], chosen: list[int]) -
         return panels.state_of([*latest_race(), *known(chosen)]), bool(trying())
 
     def start(pace: float | None, paused: bool) -> list[Job]:
-        return races.start(conductor(), field, tried, pace=pace, paused=paused) if field and not trying() else []
+        return tries.start(conductor(), field, tried, pace=pace, paused=paused) if field and not trying() else []
 
     shown = state()
     panels.buttons(jobs, start, startable=bool(field) and not trying())
@@ -51,12 +51,12 @@ def live(field: list[tuple[str, Recipe]], tried: list[str], chosen: list[int]) -
     race_differences(field, tried, latest_race())
 
 
-def look(field: list[tuple[str, Recipe]], stage: races.Stage | None, jobs: list[Record], beside: list[Record]) -> None:
+def look(field: list[tuple[str, Recipe]], stage: tries.Stage | None, jobs: list[Record], beside: list[Record]) -> None:
     """What moves during a race."""
     runs = [*jobs, *beside]
     height = 340 + 20 * max(0, len(runs) - 4)  # more names over the charts take more lines
     with st.container(key="status"):
-        tuning = races.tuning(conductor())
+        tuning = tries.tuning(conductor())
         if stage:
             tries_status(tuning, stage)
         elif jobs:

@@ -4,11 +4,11 @@ import streamlit as st
 
 from dlcore.recipe import Recipe, change
 from dlcore.runs.records import Record
-from dlcore.studies import races
+from dlcore.studies import tries
 from pages.parts.facts import difference, news, table
 from pages.parts.frame import part
 from pages.parts.panels import escape
-from pages.parts.race_tries import note_of, tries, trying
+from pages.parts.race_tries import note_of, rates_to_try, trying
 from pages.parts.state.process import conductor
 
 RATE = "Optimizer: learning rate"  # which has a row of its own
@@ -18,7 +18,7 @@ def race_differences(field: list[tuple[str, Recipe]], tried: list[str], jobs: li
     """Of the race that is there, and of the one to come, if that is another; of the latter, `field` are the contestants
     and `tried` those that look for a rate.
     """
-    tuning = races.tuning(conductor())
+    tuning = tries.tuning(conductor())
     problem = tuning.problem if tuning else ""
     with part(bool(problem)):
         if problem:
@@ -49,7 +49,7 @@ def differences(title: str, recipes: dict[str, Recipe], tried: list[str]) -> Non
     """A table of the settings that contestants have not in common, and of their learning rates in any case."""
     with part(bool(recipes)):
         if recipes:
-            rates = [tries(recipe) if name in tried else f"{recipe.optimizer.lr:g}" for name, recipe in recipes.items()]
+            rates = [rates_to_try(one) if name in tried else f"{one.optimizer.lr:g}" for name, one in recipes.items()]
             others = [row for row in difference(list(recipes.values())) if row[0] != RATE]
             st.caption(title)
             st.html(table(["setting", *recipes], [["Learning rate", *rates], *others]))

@@ -5,30 +5,30 @@ import streamlit as st
 from dlcore.engine.job import Job
 from dlcore.recipe import Recipe
 from dlcore.runs.records import Record, Stored
-from dlcore.studies import races
+from dlcore.studies import tries
 from pages.parts import panels
 from pages.parts.state.process import conductor
 
 
-def trying() -> races.Stage | None:
+def trying() -> tries.Stage | None:
     """What goes on before a race whose contestants look for their learning rates."""
-    tuning = races.tuning(conductor())
+    tuning = tries.tuning(conductor())
     stage = tuning.stage if tuning else None
     return stage if stage and tuning.going else None
 
 
 def stopped_tries() -> list[Job]:
     """Those after which no race began."""
-    tuning = races.tuning(conductor())
+    tuning = tries.tuning(conductor())
     return tuning.stage.jobs if tuning and not tuning.going and tuning.stage else []
 
 
-def tries(recipe: Recipe) -> str:
+def rates_to_try(recipe: Recipe) -> str:
     """The learning rates that are to be tried."""
-    return f"tries {', '.join(f'{rate:g}' for rate in races.tries_rates(recipe))}"
+    return f"tries {', '.join(f'{rate:g}' for rate in tries.tries_rates(recipe))}"
 
 
-def tries_status(tuning: races.Tuning, stage: races.Stage) -> None:
+def tries_status(tuning: tries.Tuning, stage: tries.Stage) -> None:
     """Whose learning rate is being looked for, and how far that is."""
     name, jobs = panels.escape(stage.name), stage.jobs
     if any(job.active for job in jobs):
@@ -45,7 +45,7 @@ def tries_status(tuning: races.Tuning, stage: races.Stage) -> None:
 
 def note_of(run: Record) -> str:
     """What a run tried that looked for its learning rate."""
-    tuning = races.tuning(conductor())
+    tuning = tries.tuning(conductor())
     if tuning and tuning.race and tuning.race == run.race and run.name in tuning.tries:
         return tuning.told(run.name)
     note = run.note.partition("\n")[0] if isinstance(run, Stored) else ""

@@ -10,7 +10,7 @@ from dlcore.catalogue.datasets import Moons
 from dlcore.engine.conductor import Conductor
 from dlcore.engine.job import Job
 from dlcore.recipe import Recipe
-from dlcore.studies import races
+from dlcore.studies import tries
 from pages.parts.state import process
 from tests.pages.helpers import (
     LONG,
@@ -48,7 +48,7 @@ def race(at: AppTest, rates: str = "own", epochs: int = 2) -> AppTest:
 
 def raced() -> bool:
     """Whether the race is run."""
-    tuning, jobs = races.tuning(process.conductor()), process.latest_race()
+    tuning, jobs = tries.tuning(process.conductor()), process.latest_race()
     return not (tuning and tuning.going) and len(jobs) == 2 and not any(job.active for job in jobs)
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dlcore.studies import races
+from dlcore.studies import tries
 from pages.parts.state import process
 from tests.pages.helpers import LONG, enabled, find, opened, press, seen, small, well
 from tests.pages.racing import bar, give, race, raced, rates, restart
@@ -18,7 +18,7 @@ def test_the_best_of_three_are_tried_first_and_told_and_kept(root, figures):
     names = [row["name"] for row in reversed(process.store().rows())]
     assert names == [*(f"Adam, rate {rate}" for rate in ("0.0001", "0.001", "0.01")),
                      *(f"SGD, rate {rate}" for rate in ("0.001", "0.01", "0.1")), "Adam", "SGD"]  # fmt: skip
-    tuning = races.tuning(process.conductor())
+    tuning = tries.tuning(process.conductor())
     text = seen(at).replace("\\", "")
     for job in process.latest_race():
         (best,) = [one for one in tuning.tries[job.name] if one.won]
@@ -45,7 +45,7 @@ def test_the_bar_never_falls_from_the_first_try_to_the_end_of_the_race(monkeypat
     gate.release()
     press(at, "Start")
     bars = [bar(well(at.run()))]
-    tuning = races.tuning(conductor)
+    tuning = tries.tuning(conductor)
     for count in (2, 3):
         stage = tuning.stage
         for job in stage.jobs:
@@ -86,7 +86,7 @@ def test_stop_ends_the_tries_and_there_is_no_race():
     wait_until(lambda: process.latest_race()[0].ready, LONG)
     assert "trying learning rates: SGD at 0.001, 0.01, 0.1 · contestant 1 of 4 · epoch" in seen(well(at.run()))
     press(at, "Stop")
-    wait_until(lambda: not races.tuning(process.conductor()).going, LONG)
+    wait_until(lambda: not tries.tuning(process.conductor()).going, LONG)
     assert [job.name for job in process.jobs()] == [f"SGD, rate {rate}" for rate in ("0.001", "0.01", "0.1")]
     assert "Start" in enabled(well(at.run()))
     assert "stopped while learning rates were tried" in at.info[0].value
@@ -96,7 +96,7 @@ def test_stop_ends_the_tries_and_there_is_no_race():
 def test_nothing_can_be_started_while_rates_are_tried(monkeypatch):
     at = small(opened("compare"), epochs=100_000)
     press(at, "Start")
-    tuning = races.tuning(process.conductor())
+    tuning = tries.tuning(process.conductor())
     monkeypatch.setattr(process, "latest_race", lambda: [])  # as between two tries
     assert not enabled(opened("compare")) & {"Start", "Step"}
     assert tuning.going

@@ -7,7 +7,8 @@ from dlcore.recipe import change
 from dlcore.recipes import RECIPES
 from dlcore.runs.store import StoreError
 from dlcore.settings import choices
-from dlcore.studies.races import Try, names_rate, start, tries_epochs, tries_rates, tuning, with_rate
+from dlcore.studies.races import names_rate, with_rate
+from dlcore.studies.tries import Try, start, tries_epochs, tries_rates, tuning
 from tests.running import CRAWL, MOONS, changed, finish, opened
 from tests.studies.finishing import BASE
 from tests.waiting import wait_until
