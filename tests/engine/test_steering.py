@@ -176,7 +176,7 @@ def memory(optimizer):
 @pytest.mark.parametrize("optimizer", [SGD(lr=0.01, momentum=0.0), RMSprop(lr=0.01, momentum=0.0)])
 def test_momentum_can_begin_late(optimizer):
     """The speed starts from nothing: as if all gradients before had been none."""
-    recipe = changed(MOONS, optimizer=optimizer)
+    recipe = changed(MOONS, optimizer=optimizer, batch_size=8)
     run = build(recipe, load(recipe.data))
     events = train(run)
     for _ in range(3):
@@ -185,7 +185,7 @@ def test_momentum_can_begin_late(optimizer):
     speeds = [torch.zeros_like(parameter) for parameter in run.model.parameters()]
     squares = [run.optimizer.state[parameter].get("square_avg") for parameter in run.model.parameters()]
     squares = [value.clone() if value is not None else None for value in squares]
-    for _ in range(1):
+    for _ in range(4):
         before = [parameter.detach().clone() for parameter in run.model.parameters()]
         next(events)
         for number, parameter in enumerate(run.model.parameters()):

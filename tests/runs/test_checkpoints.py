@@ -209,7 +209,7 @@ def test_nothing_to_keep_is_nothing():
     assert worth_keeping([], 0, 1) == set()
 
 
-def test_an_old_format_is_read():
+def test_what_a_checkpoint_holds_changes_with_its_format_alone():
     """Whoever raises FORMAT brings the old ones along."""
     assert {field: type(value).__name__ for field, value in vars(taken()).items()} == {
         **{"epochs": "int", "place": "int", "step": "int", "elapsed": "float", "stepping": "float"},
