@@ -125,7 +125,7 @@ def stored(root: Path, number: int) -> Stored:
 def forkserver() -> ForkServerContext:
     """Processes that have imported already what takes seconds: torch, its compiler, the scores."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.running", "torch._dynamo", "sklearn.metrics"])
+    context.set_forkserver_preload(["tests.running", "torch._dynamo", "torchmetrics"])
     return context
 
 

@@ -153,7 +153,8 @@ def test_charts_are_pure(name):
 
 
 def test_the_engine_starts_without_what_only_some_choices_need():
-    late = ["torchvision", "torch._dynamo", "sklearn", "pandas", "mlxtend", "pooch", "streamlit", "plotly"]
+    late = ["torchvision", "torch._dynamo", "torchmetrics", "matplotlib", "sklearn", "scipy", "pandas"]
+    late += ["mlxtend", "pooch", "streamlit", "plotly"]
     program = f"""
 import sys, dlcore.engine.conductor
 from dlcore.recipes import RECIPES
@@ -164,8 +165,42 @@ print([name for name in {late} if name in sys.modules])
     assert found.stdout.strip() == "[]"
 
 
+def test_a_run_imports_nothing_from_its_first_step_to_its_last():
+    program = """
+import sys
+from dlcore.catalogue.datasets import load
+from dlcore.engine.loading import prepare
+from dlcore.engine.trainer import Trainer
+from dlcore.recipe import change
+from dlcore.recipes import RECIPES
+recipe = change(RECIPES["two-moons"].recipe, {"epochs": 1})
+prepare()
+trainer, data = Trainer(recipe), load(recipe.data)
+trainer.begin(data)
+before = set(sys.modules)
+with trainer.own_random():
+    while not trainer.over:
+        trainer.advance()
+assert trainer.history.epochs
+print(sorted(set(sys.modules) - before))
+"""
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 def test_the_first_page_is_there_without_what_takes_long_to_import(tmp_path):
-    late = ["torch", "torchvision", "sklearn", "scipy", "pandas", "pyarrow", "mlxtend", "pooch"]
+    late = [
+        "torch",
+        "torchvision",
+        "torchmetrics",
+        "matplotlib",
+        "sklearn",
+        "scipy",
+        "pandas",
+        "pyarrow",
+        "mlxtend",
+        "pooch",
+    ]
     program = f"""
 import sys, threading
 threading.Timer.start = lambda timer: None  # what comes after the page

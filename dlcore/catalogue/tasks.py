@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import numpy as np
-
 from dlcore.catalogue import metrics
 from dlcore.catalogue.spec import Classes, Numbers, Spec
 from dlcore.later import torch
@@ -46,9 +44,9 @@ class Classification:
         """How many answers a batch's mean is over."""
         return len(targets)
 
-    def accuracy(self, targets: np.ndarray, answers: np.ndarray) -> float | None:
+    def accuracy(self, targets: torch.Tensor, answers: torch.Tensor) -> float | None:
         """Share of samples (N,) whose class is right."""
-        return metrics.accuracy(targets, answers)
+        return metrics.accuracy(targets, answers, len(self.classes))
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Regression:
         """How many answers a batch's mean is over."""
         return len(targets)
 
-    def accuracy(self, targets: np.ndarray, answers: np.ndarray) -> float | None:
+    def accuracy(self, targets: torch.Tensor, answers: torch.Tensor) -> float | None:
         """None: values are near or far, and neither right nor wrong."""
         return None
 

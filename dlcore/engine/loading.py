@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from dlcore.catalogue.datasets import load
+from dlcore.catalogue.datasets import import_torchvision, load
 from dlcore.catalogue.splits import Dataset
 from dlcore.engine.job import Job
 
 
 def prepare() -> None:
     """Import what the first run of a process needs. It takes seconds, and would hold up all on the training thread."""
-    import sklearn.metrics  # noqa: F401 - for the first evaluation
+    import_torchvision("transforms")  # torchmetrics takes it along; where it does not fit torch, this says what to do
+    import torchmetrics  # noqa: F401 - for the first evaluation
 
     torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports PyTorch's compiler
 

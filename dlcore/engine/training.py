@@ -184,8 +184,8 @@ def evaluate(run: Run, split: Split | FiledSplit) -> Generator[Evaluating, None,
             weight += task.weight(targets)
             predicted.append(task.answers(outputs.float(), criterion))
         yield Evaluating()
-    answers, targets = (part.cpu().numpy() for part in (torch.cat(predicted), split.targets))
-    return Scores(float(loss) / weight, task.accuracy(targets, answers), answers)
+    answers = torch.cat(predicted).cpu()
+    return Scores(float(loss) / weight, task.accuracy(split.targets.cpu(), answers), answers.numpy())
 
 
 def score(run: Run, split: Split | FiledSplit) -> Scores:

@@ -33,12 +33,12 @@ def test_data_that_cannot_be_had_fail_the_job_with_one_sentence(conductor, monke
 
 def test_a_first_import_that_fails_fails_the_run_and_the_next_one_starts(conductor, monkeypatch):
     def refuse():
-        raise ImportError("sklearn is broken")
+        raise ImportError("torchmetrics is broken")
 
     monkeypatch.setattr(loading, "prepare", refuse)
     racing = conductor.race([("a", MOONS), ("b", MOONS)])
     finish(*racing)
-    assert {(job.status, job.failure.text) for job in racing} == {("failed", "ImportError: sklearn is broken")}
+    assert {(job.status, job.failure.text) for job in racing} == {("failed", "ImportError: torchmetrics is broken")}
     monkeypatch.undo()
     assert goes_on(conductor)
 
