@@ -164,7 +164,7 @@ def keras(task: Task) -> Epoch:
             self.seconds = time.perf_counter() - self.start
 
     inputs = keras.Input(task.recipe.shape)
-    outputs = keras.layers.TorchModuleWrapper(task.network(), output_shape=(None, task.recipe.outputs))(inputs)
+    outputs = keras.layers.TorchModuleWrapper(task.network(), output_shape=(None, *task.recipe.outputs))(inputs)
     model, settings = keras.Model(inputs, outputs), task.recipe.optimizer
     if settings.kind == "sgd":
         optimizer = keras.optimizers.SGD(settings.lr, momentum=settings.momentum)

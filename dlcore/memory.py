@@ -13,7 +13,8 @@ import math
 from dataclasses import dataclass, replace
 
 from dlcore.catalogue import devices
-from dlcore.catalogue.architectures import Architecture, skeleton
+from dlcore.catalogue.architectures import Architecture, blank, skeleton
+from dlcore.catalogue.spec import Inputs, Series, Tokens
 from dlcore.catalogue.splits import RESIDENT
 from dlcore.later import nn, torch
 from dlcore.settings import Problem
@@ -29,8 +30,8 @@ class Plan:
     """What of a recipe decides how much memory it takes. It can be built: all else is checked before."""
 
     model: Architecture
-    shape: tuple[int, ...]
-    outputs: int
+    inputs: Inputs
+    outputs: tuple[int, ...]
     kept: int  # numbers that the optimizer keeps for each weight
     samples: int
     batch: int  # samples in a step
@@ -56,7 +57,7 @@ def problem(plan: Plan) -> Problem:
     if nearest := bisect.bisect(range(1, plan.batch), there, key=lambda size: needed(replace(plan, batch=size))):
         told = f"batch_size makes steps of {plan.batch:,} samples, with which {had}; the nearest is {nearest}."
         return Problem("batch_size", told)
-    network, weights = _parts(plan)[0], _looked_at(plan.model, plan.shape, plan.outputs, True)[0]
+    network, weights = _parts(plan)[0], _looked_at(plan.model, plan.inputs, plan.outputs, True)[0]
     fix = f"at most about {float(f'{there / network * weights:.2g}'):,.0f} fit"
     fix = fix if network > there else "make its layers smaller"
     return Problem("model", f"model is {plan.model.kind} with {weights:,} weights, with which {had}; {fix}.")
@@ -76,9 +77,9 @@ def _there(plan: Plan) -> float:
 
 def _parts(plan: Plan, closely: bool = True) -> tuple[int, int, int]:
     """Bytes for the network with all that learning and keeping it takes, for the data, and for a batch."""
-    weights, left, largest = _looked_at(plan.model, plan.shape, plan.outputs, closely)
+    weights, left, largest = _looked_at(plan.model, plan.inputs, plan.outputs, closely)
     copies = COPIES * (1 + plan.kept) if plan.device == "cpu" else 0  # they are in the processor's memory
-    sample = math.prod(plan.shape)
+    sample = math.prod(plan.inputs.shape)
     whole = plan.samples * sample * 4
     gathered = sample * (plan.samples if plan.batch == plan.samples else 2 * 4 * min(plan.samples, BLOCK * plan.batch))
     step = (left + 2 * largest) * plan.batch + gathered
@@ -87,16 +88,16 @@ def _parts(plan: Plan, closely: bool = True) -> tuple[int, int, int]:
 
 
 @functools.lru_cache(64)
-def _looked_at(model: Architecture, shape: tuple[int, ...], outputs: int, closely: bool) -> tuple[int, int, int]:
+def _looked_at(model: Architecture, inputs: Inputs, outputs: tuple[int, ...], closely: bool) -> tuple[int, int, int]:
     """How many weights a network has, the bytes that a sample leaves in it for the way back, and the largest piece of
     these; closely, or with a bound for the latter two.
     """
-    network = skeleton(model, shape, outputs)
+    network = skeleton(model, inputs, outputs)
     weights = sum(parameter.numel() for parameter in network.parameters())
-    return weights, *(_passing(network, shape) if closely else _at_most(network, shape))
+    return weights, *(_passing(network, inputs) if closely else _at_most(network, inputs))
 
 
-def _passing(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
+def _passing(network: nn.Module, inputs: Inputs) -> tuple[int, int]:
     """What samples leave behind, from one batch without values."""
     own = {value.untyped_storage()._cdata for value in network.state_dict().values()}
     found: dict[int, int] = {}
@@ -108,20 +109,20 @@ def _passing(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
         return value
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
-        _ = network.train()(torch.empty(EVALUATION_BATCH, *shape, device="meta"))
+        _ = network.train()(blank(inputs, EVALUATION_BATCH))
     return sum(found.values()) // EVALUATION_BATCH, max(found.values()) // EVALUATION_BATCH
 
 
-def _at_most(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
+def _at_most(network: nn.Module, inputs: Inputs) -> tuple[int, int]:
     """What is never less, by the sizes of the layers alone: as if no picture became smaller on its way."""
-    places = math.prod(shape[1:])
-    outputs = [
-        len(weight) * (1 if isinstance(module, nn.Linear) else places)
-        for module in network.modules()
-        for weight in module.parameters(recurse=False)
-        if weight.dim() > 1
-    ]
-    return 16 * (sum(outputs) + math.prod(shape)), 4 * max([*outputs, math.prod(shape)])
+    sequence, sample = isinstance(inputs, Series | Tokens), blank(inputs, 1).nbytes
+    places = inputs.shape[0] if sequence else math.prod(inputs.shape[1:])
+    outputs = []
+    for module in network.modules():
+        times = 1 if isinstance(module, nn.Linear) and not sequence else places
+        side = 1 if isinstance(module, nn.Embedding) else 0  # of its weight, that which it gives
+        outputs += [weight.shape[side] * times for weight in module.parameters(recurse=False) if weight.dim() > 1]
+    return 16 * sum(outputs) + 4 * sample, max([*(4 * count for count in outputs), sample])
 
 
 def _gigabytes(count: float) -> str:

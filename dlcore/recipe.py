@@ -18,6 +18,7 @@ from dlcore.catalogue.datasets import Data, DataError, Mnist5k
 from dlcore.catalogue.losses import CrossEntropy, Loss
 from dlcore.catalogue.optimizers import Adam, Optimizer
 from dlcore.catalogue.schedules import Constant, Schedule
+from dlcore.catalogue.spec import Inputs
 from dlcore.catalogue.stopping import Stopping
 from dlcore.catalogue.tasks import Task, task_of
 from dlcore.settings import Problem, Settings, SettingsError, did_you_mean, family_of, one_of, parse, show
@@ -100,12 +101,17 @@ class Recipe(Settings):
         samples = self.data.train_size or 1
         batch = samples if self.batch_size == "all" else min(samples, self.batch_size)
         kept = self.optimizer.kept
-        return memory.Plan(self.model, self.shape, self.outputs, kept, samples, batch, self.device)
+        return memory.Plan(self.model, self.inputs, self.outputs, kept, samples, batch, self.device)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What goes into the network."""
+        return self.data.spec().inputs
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one input: (features,), or (channels, height, width)."""
-        return self.data.spec().inputs.shape
+        """Of one input, such as (features,), or (channels, height, width)."""
+        return self.inputs.shape
 
     @property
     def task(self) -> Task:
@@ -113,8 +119,8 @@ class Recipe(Settings):
         return task_of(self.data.spec())
 
     @property
-    def outputs(self) -> int:
-        """How many numbers the network gives a sample."""
+    def outputs(self) -> tuple[int, ...]:
+        """The shape of what the network gives a sample."""
         return self.loss.outputs(self.task)
 
     def steps_per_epoch(self, samples: int) -> int:

@@ -13,11 +13,13 @@ from dlcore.catalogue import devices, splits
 from dlcore.catalogue.architectures import CNN, MLP, Linear, ResNet18, skeleton
 from dlcore.catalogue.datasets import Cifar10, Mnist, Moons
 from dlcore.catalogue.optimizers import SGD, Adam
+from dlcore.catalogue.spec import Picture
 from dlcore.memory import needed
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
 from dlcore.settings import SettingsError
 from tests.catalogue.test_architectures import SHAPED
+from tests.engine.test_sequences import PAIRS as SEQUENCES
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,13 +49,13 @@ def test_a_network_needs_its_weights_gradients_and_moments_and_those_of_two_chec
 
 
 def test_a_sample_leaves_what_the_way_back_needs():
-    kept, largest = memory._passing(skeleton(MLP(widths=(128, 64)), (1, 28, 28), 10), (1, 28, 28))
+    kept, largest = memory._passing(skeleton(MLP(widths=(128, 64)), Picture(1, 28, 28), (10,)), Picture(1, 28, 28))
     assert (kept, largest) == (4 * (784 + 128 + 64), 4 * 784)  # each layer's input; a ReLU's output is the next one's
 
 
 @pytest.mark.parametrize(("architecture", "data"), SHAPED)
 def test_a_real_step_keeps_about_what_was_found_without_values(architecture, data):
-    network, kept = architecture.build(data.spec().inputs.shape, 7).train(), {}
+    network, kept = architecture.build(data.spec().inputs, (7,)).train(), {}
     own = {parameter.data_ptr() for parameter in network.parameters()}
 
     def note(value):
@@ -63,17 +65,17 @@ def test_a_real_step_keeps_about_what_was_found_without_values(architecture, dat
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
         _ = network(torch.rand(8, *data.spec().inputs.shape))
-    found, _ = memory._passing(skeleton(architecture, data.spec().inputs.shape, 7), data.spec().inputs.shape)
+    found, _ = memory._passing(skeleton(architecture, data.spec().inputs, (7,)), data.spec().inputs)
     real, workspace = sum(kept.values()), 10**6  # what a library for recurrent cells takes whatever their size
     assert 0.5 * real - workspace < found * 8 < 2 * real + workspace
 
 
 @pytest.mark.parametrize(("architecture", "data"), SHAPED)
 def test_the_bound_by_the_sizes_of_the_layers_is_never_less(architecture, data):
-    network = skeleton(architecture, data.spec().inputs.shape, 7)
+    network = skeleton(architecture, data.spec().inputs, (7,))
     for bound, found in zip(
-        memory._at_most(network, data.spec().inputs.shape),
-        memory._passing(network, data.spec().inputs.shape),
+        memory._at_most(network, data.spec().inputs),
+        memory._passing(network, data.spec().inputs),
         strict=True,
     ):
         assert bound >= found
@@ -284,3 +286,14 @@ def test_the_memory_of_this_machine_is_known_where_the_system_says_it():
     if meminfo.exists():
         total = int(meminfo.read_text().split("MemTotal:")[1].split()[0]) * 1024
         assert 10**8 < found <= total
+
+
+# Text and series
+
+
+@pytest.mark.parametrize("recipe", SEQUENCES)
+def test_the_bound_holds_for_text_and_series(recipe):
+    network = skeleton(recipe.model, recipe.inputs, recipe.outputs)
+    found, bound = memory._passing(network, recipe.inputs), memory._at_most(network, recipe.inputs)
+    assert bound[0] >= found[0]
+    assert bound[1] >= found[1]

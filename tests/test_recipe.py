@@ -188,9 +188,9 @@ def test_an_epoch_has_a_step_for_every_batch_begun(batch_size, samples, steps):
 
 
 def test_the_loss_and_the_data_decide_the_outputs():
-    assert Recipe().outputs == 10
-    assert Recipe(data=Moons()).outputs == 2
-    assert Recipe(data=Line(), loss=MeanSquaredError()).outputs == 1
+    assert Recipe().outputs == (10,)
+    assert Recipe(data=Moons()).outputs == (2,)
+    assert Recipe(data=Line(), loss=MeanSquaredError()).outputs == (1,)
 
 
 # Changes
@@ -387,7 +387,7 @@ def test_the_named_recipes_are_what_their_names_promise():
     assert isinstance(RECIPES["row-lstm"].recipe.model, Recurrent)
     assert RECIPES["row-lstm"].recipe.model.cell == "lstm"
     assert RECIPES["linear-regression"].recipe.task == Regression(("y",))
-    assert RECIPES["logistic-regression"].recipe.outputs == 1
+    assert RECIPES["logistic-regression"].recipe.outputs == (1,)
     for name in ("linear-regression", "logistic-regression"):
         assert RECIPES[name].recipe.batch_size == "all"
         assert isinstance(RECIPES[name].recipe.model, Linear)

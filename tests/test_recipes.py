@@ -165,7 +165,7 @@ SOURCES = {
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_recipe_has_the_network_of_its_source(name):
     recipe, (source, count) = RECIPES[name].recipe, SOURCES[name]
-    ours, theirs = recipe.model.build(recipe.shape, recipe.outputs), source()
+    ours, theirs = recipe.model.build(recipe.inputs, recipe.outputs), source()
     assert sum(parameter.numel() for parameter in ours.parameters()) == count
     with torch.no_grad():
         for one, other in zip(theirs.parameters(), ours.parameters(), strict=True):

@@ -1,6 +1,6 @@
 """Architectures: networks whose shapes follow from the data; `layers` lists what they are made of.
 
-A network takes (N, *shape) and gives (N, outputs); `outputs` is the loss's to say.
+A network takes (N, *inputs.shape) and gives (N, *outputs); `outputs` is the loss's to say.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pydantic import Field
 
 from dlcore.catalogue.activations import Activation, ReLU
 from dlcore.catalogue.datasets import Data, import_torchvision
-from dlcore.catalogue.spec import Features, Picture
+from dlcore.catalogue.spec import Features, Inputs, Picture, Series, Tokens
 from dlcore.later import nn, torch
-from dlcore.settings import Problem, Settings, Slider, one_of
+from dlcore.settings import Problem, Settings, Slider, choices, one_of
 
 Width = Annotated[int, Field(ge=1, le=10000)]
 DROPOUT = Annotated[float, Slider(0, 0.8)]
@@ -35,26 +35,30 @@ def dropout(default: float) -> float:
 class Architecture(Settings):
     """A kind of network."""
 
-    pictures_only: ClassVar[bool] = False
+    reads: ClassVar[tuple[type[Inputs], ...]] = (Features, Picture, Series)
     smallest: ClassVar[int] = 1  # side in pixels
 
     def problems(self, data: Data, batch_size: int) -> list[Problem]:
-        match data.spec().inputs:
-            case Features(names) if self.pictures_only:
-                text = (
-                    f"model is {self.kind}, which needs pictures, but {data.kind} has {len(names)} feature(s) a "
-                    "sample; choose mlp or linear, or a data set of pictures such as mnist-5k."
-                )
-                return [Problem("model.kind", text)]
-            case Picture(_, height, width) if self.pictures_only and min(height, width) < self.smallest:
-                text = (
-                    f"model is {self.kind}, which needs pictures of at least {self.smallest} pixels a side, but those "
-                    f"of {data.kind} have {min(height, width)}; choose mlp."
-                )
-                return [Problem("model.kind", text)]
-        return []
+        inputs, text = data.spec().inputs, ""
+        if not isinstance(inputs, self.reads):
+            others = [kind for kind, cls in choices(Architecture).items() if isinstance(inputs, cls.reads)]
+            pictures = ", or a data set of pictures such as mnist-5k" if Picture in self.reads else ""
+            text = (
+                f"model is {self.kind}, which needs {_or([kind.noun for kind in self.reads])}, but {data.kind} has "
+                f"{inputs.noun}; choose {_or(others)}{pictures}."
+            )
+        elif isinstance(inputs, Picture) and min(inputs.height, inputs.width) < self.smallest:
+            text = (
+                f"model is {self.kind}, which needs pictures of at least {self.smallest} pixels a side, but those "
+                f"of {data.kind} have {min(inputs.height, inputs.width)}; choose mlp."
+            )
+        return [Problem("model.kind", text)] if text else []
 
-    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    def build(self, inputs: Inputs, outputs: tuple[int, ...]) -> nn.Module:
+        """A network for a sample's inputs; `outputs` is the shape of what it gives.
+
+        That is (K,), or (length, K) for an answer at each place.
+        """
         raise NotImplementedError
 
     def groups(self, model: nn.Module) -> list[dict[str, Any]]:
@@ -74,8 +78,8 @@ class Linear(Architecture):
     title = "Linear"
     kind: Literal["linear"] = "linear"
 
-    def build(self, shape, outputs):
-        return nn.Sequential(*_flatten(shape), nn.Linear(math.prod(shape), outputs))
+    def build(self, inputs, outputs):
+        return nn.Sequential(*_flatten(inputs.shape), nn.Linear(math.prod(inputs.shape), *outputs))
 
 
 class MLP(Architecture):
@@ -104,20 +108,20 @@ class MLP(Architecture):
             return [Problem("batch_size", text)]
         return super().problems(data, batch_size)
 
-    def build(self, shape, outputs):
-        layers, wide = _flatten(shape), math.prod(shape)
+    def build(self, inputs, outputs):
+        layers, wide = _flatten(inputs.shape), math.prod(inputs.shape)
         for width in self.widths:
             layers += [nn.Linear(wide, width), *([nn.BatchNorm1d(width)] if self.batch_norm else [])]
             layers += [self.activation.build(), *_dropout(self.dropout)]
             wide = width
-        return nn.Sequential(*layers, nn.Linear(wide, outputs))
+        return nn.Sequential(*layers, nn.Linear(wide, *outputs))
 
 
 class CNN(Architecture):
     """Convolutions with pooling, then one dense layer: looks for small patterns anywhere in a picture."""
 
     title = "Convolutional"
-    pictures_only = True
+    reads = (Picture,)
     smallest = 4
     kind: Literal["cnn"] = "cnn"
     channels: tuple[Width, ...] = Field(
@@ -165,17 +169,17 @@ class CNN(Architecture):
             found.append(Problem("model.channels", text))
         return found
 
-    def build(self, shape, outputs):
-        layers, deep = [], shape[0]
+    def build(self, inputs, outputs):
+        layers, deep = [], inputs.channels
         for number, channels in enumerate(self.channels, 1):
             layers += [nn.Conv2d(deep, channels, 3, padding=1 if self.padding else 0), self.activation.build()]
             layers += [nn.MaxPool2d(2)] if self.pooling == "each" or number == len(self.channels) else []
             deep = channels
-        height, width = (self._side(side, len(self.channels)) for side in shape[1:])
+        height, width = (self._side(side, len(self.channels)) for side in (inputs.height, inputs.width))
         # One layer, so that the layers after it, and with them the weights in old files, keep their numbers.
         layers.append(nn.Sequential(nn.Dropout2d(self.channel_dropout), nn.Flatten()))
         layers += [nn.Linear(deep * height * width, self.dense), self.activation.build()]
-        return nn.Sequential(*layers, *_dropout(self.dropout), nn.Linear(self.dense, outputs))
+        return nn.Sequential(*layers, *_dropout(self.dropout), nn.Linear(self.dense, *outputs))
 
     def _side(self, side: int, convolutions: int) -> int:
         """What a network of so many convolutions leaves of a picture's side; below 1 where it would not do."""
@@ -189,27 +193,27 @@ class LeNet(Architecture):
     """LeNet-5 (6-16-120-84), which read cheques in the nineties; with max pooling, as it is built today."""
 
     title = "LeNet"
-    pictures_only = True
+    reads = (Picture,)
     smallest = 16
     kind: Literal["lenet"] = "lenet"
     activation: one_of(Activation) = activation(ReLU())
 
-    def build(self, shape, outputs):
+    def build(self, inputs, outputs):
         act = self.activation.build
-        height, width = (((side - 4) // 2 - 4) // 2 for side in shape[1:])
+        height, width = (((side - 4) // 2 - 4) // 2 for side in (inputs.height, inputs.width))
         return nn.Sequential(
-            *(nn.Conv2d(shape[0], 6, 5), act(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(inputs.channels, 6, 5), act(), nn.MaxPool2d(2)),
             *(nn.Conv2d(6, 16, 5), act(), nn.MaxPool2d(2)),
             *(nn.Flatten(), nn.Linear(16 * height * width, 120), act()),
-            *(nn.Linear(120, 84), act(), nn.Linear(84, outputs)),
+            *(nn.Linear(120, 84), act(), nn.Linear(84, *outputs)),
         )
 
 
 class Recurrent(Architecture):
-    """Reads a picture row by row, as a sequence, and answers after the last row."""
+    """Reads one row of a picture, step of a series or token after the other, and answers after the last."""
 
     title = "Recurrent"
-    pictures_only = True
+    reads = (Picture, Series, Tokens)
     kind: Literal["recurrent"] = "recurrent"
     cell: Literal["rnn", "lstm", "gru"] = Field(
         "lstm", title="Cell", description="How memory is kept: plainly (rnn), or behind gates (lstm, gru)."
@@ -218,23 +222,24 @@ class Recurrent(Architecture):
     layers: int = Field(1, ge=1, le=8, title="Layers", description="Recurrent layers on top of each other.")
     dropout: DROPOUT = dropout(0.0)
 
-    def build(self, shape, outputs):
+    def build(self, inputs, outputs):
         from dlcore.catalogue.networks import RowReader
 
-        return RowReader(self.cell, shape, self.hidden, self.layers, self.dropout, outputs)
+        return RowReader(self.cell, inputs, self.hidden, self.layers, self.dropout, outputs)
 
 
 class ResNet18(Architecture):
     """torchvision's ResNet-18 with a stem for small pictures: 11 million weights, slow on a CPU."""
 
     title = "ResNet-18"
-    pictures_only = True
+    reads = (Picture,)
     smallest = 8
     kind: Literal["resnet18"] = "resnet18"
 
-    def build(self, shape, outputs):
-        network = import_torchvision("models").resnet18(num_classes=outputs)
-        network.conv1 = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False)  # 7x7 with stride 2 would blur 28 pixels
+    def build(self, inputs, outputs):
+        network = import_torchvision("models").resnet18(num_classes=outputs[0])
+        # 7x7 with stride 2 would blur 28 pixels.
+        network.conv1 = nn.Conv2d(inputs.channels, 64, 3, padding=1, bias=False)
         network.maxpool = nn.Identity()
         return network
 
@@ -248,21 +253,26 @@ class Layer:
     parameters: int
 
 
-def skeleton(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> nn.Module:
+def skeleton(architecture: Architecture, inputs: Inputs, outputs: tuple[int, ...]) -> nn.Module:
     """A network without weights: nothing is allocated and no random number is drawn, so any thread may build one.
 
     Weights are put in by `load_state_dict(..., assign=True)`.
     """
     with torch.device("meta"):
-        return architecture.build(shape, outputs)
+        return architecture.build(inputs, outputs)
 
 
-def size(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> int:
+def blank(inputs: Inputs, samples: int) -> torch.Tensor:
+    """Samples without values, (samples, *shape), for a network without weights."""
+    return torch.empty(samples, *inputs.shape, dtype=getattr(torch, inputs.dtype), device="meta")
+
+
+def size(architecture: Architecture, inputs: Inputs, outputs: tuple[int, ...]) -> int:
     """How many parameters a network has."""
-    return sum(parameter.numel() for parameter in skeleton(architecture, shape, outputs).parameters())
+    return sum(parameter.numel() for parameter in skeleton(architecture, inputs, outputs).parameters())
 
 
-def layers(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> list[Layer]:
+def layers(architecture: Architecture, inputs: Inputs, outputs: tuple[int, ...]) -> list[Layer]:
     """What a network is made of, in the order in which data passes; nothing is computed.
 
     The first call imports PyTorch's compiler, which takes seconds, as a process's first optimizer does.
@@ -274,19 +284,23 @@ def layers(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> 
         size = sum(parameter.numel() for parameter in module.parameters())
         found.append(Layer(type(module).__name__, tuple(output.shape[1:]), size))
 
-    model = skeleton(architecture, shape, outputs).eval()
+    model = skeleton(architecture, inputs, outputs).eval()
     for module in model.modules():
         silent = isinstance(module, nn.Dropout | nn.Dropout2d) and module.p == 0
         if not list(module.children()) and not silent:
             module.register_forward_hook(note)
     with torch.no_grad():
-        model(torch.zeros(1, *shape, device="meta"))
+        model(blank(inputs, 1))
     return found
 
 
 def _leaves_one(samples: int, batch_size: int) -> bool:
     """Whether a batch of an epoch holds a single sample; batch size 0 is all."""
     return batch_size == 1 or (batch_size > 1 and samples % batch_size == 1)
+
+
+def _or(names: list[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _flatten(shape: tuple[int, ...]) -> list[nn.Module]:

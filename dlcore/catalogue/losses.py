@@ -2,7 +2,7 @@
 
 A loss decides how many outputs the network has, and how outputs become probabilities. In the formulas K classes have
 logits z, the true class is y, and q is its one-hot vector; for regression z is the output and y the target. A batch's
-loss is the mean over its samples.
+loss is the mean over its samples; where a sample has an answer at each place, over those of all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from dlcore.catalogue.datasets import Data
-from dlcore.catalogue.tasks import Task, task_of
+from dlcore.catalogue.tasks import NextTokenPrediction, Regression, Task, task_of
 from dlcore.later import F, torch
 from dlcore.settings import Problem, Settings, Slider
 
@@ -21,27 +21,37 @@ class Loss(Settings):
     """A measure of how wrong a network is."""
 
     formula: ClassVar[str]  # LaTeX
+    at_each_place: ClassVar[bool] = False  # whether it compares several answers a sample
 
     def problems(self, data: Data) -> list[Problem]:
-        return []
+        if self.at_each_place or not isinstance(task_of(data.spec()), NextTokenPrediction):
+            return []
+        text = (
+            f"loss is {self.kind}, which compares one answer a sample, but {data.kind} has the next token as target at "
+            "each place; choose cross-entropy."
+        )
+        return [Problem("loss.kind", text)]
 
-    def outputs(self, task: Task) -> int:
-        """How many numbers the network's last layer gives a sample."""
+    def outputs(self, task: Task) -> tuple[int, ...]:
+        """The shape of what a network gives a sample."""
         return task.outputs
 
     def of(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The batch's loss, a scalar. `outputs` (N, K); `targets` (N,) class numbers, or (N, 1) numbers."""
+        """The batch's loss, a scalar. `outputs` (N, K); `targets` (N,) class numbers, or (N, K) numbers.
+
+        At each place: `outputs` (N, length, K) and `targets` (N, length).
+        """
         raise NotImplementedError
 
     def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Outputs (N, K) as class probabilities (N, classes) that sum to one."""
+        """Outputs (…, K) as class probabilities (…, classes) that sum to one."""
         raise NotImplementedError
 
 
 class _ClassificationLoss(Loss):
     def problems(self, data):
-        if task_of(data.spec()).classes:
-            return []
+        if not isinstance(task_of(data.spec()), Regression):
+            return super().problems(data)
         fix = "choose mse, mae or huber"
         text = f"loss is {self.kind}, which compares classes, but {data.kind} has numbers as targets; {fix}."
         return [Problem("loss.kind", text)]
@@ -55,6 +65,7 @@ class CrossEntropy(_ClassificationLoss):
         r"L = -\sum_{k=1}^{K} \left((1 - s)\, q_k + \frac{s}{K}\right) \ln \frac{e^{z_k}}{\sum_j e^{z_j}}"
         r"\qquad s = \text{label smoothing}"
     )
+    at_each_place = True
     kind: Literal["cross-entropy"] = "cross-entropy"
     label_smoothing: Annotated[float, Slider(0, 0.3)] = Field(
         0.0,
@@ -65,10 +76,11 @@ class CrossEntropy(_ClassificationLoss):
     )
 
     def of(self, outputs, targets):
+        outputs, targets = outputs.flatten(0, -2), targets.flatten()  # an answer a row
         return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
 
     def probabilities(self, outputs):
-        return outputs.softmax(1)
+        return outputs.softmax(-1)
 
 
 class BinaryCrossEntropy(_ClassificationLoss):
@@ -79,7 +91,7 @@ class BinaryCrossEntropy(_ClassificationLoss):
     kind: Literal["binary-cross-entropy"] = "binary-cross-entropy"
 
     def outputs(self, task):
-        return 1 if len(task.classes) == 2 else super().outputs(task)
+        return (1,) if len(task.classes) == 2 else super().outputs(task)
 
     def of(self, outputs, targets):
         return F.binary_cross_entropy_with_logits(outputs, _like(outputs, targets))
@@ -94,9 +106,6 @@ class BinaryCrossEntropy(_ClassificationLoss):
 
 class _Distance(Loss):
     """A distance between output and target; against one-hot targets when the task is classes."""
-
-    def problems(self, data):
-        return []
 
     def probabilities(self, outputs):
         """Outputs trained on one-hot targets estimate probabilities, but are not held to 0..1: the nearest that are.

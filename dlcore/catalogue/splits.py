@@ -1,7 +1,7 @@
 """Splits: the parts of a data set. They are in memory, or, where pictures would fill it, left in their files.
 
-Pictures are (N, C, H, W) float32, normalised by the training pictures' mean and deviation; features are (N, F)
-float32 as they are. Targets are (N,) int64 class numbers, or (N, 1) float32 for regression.
+Pictures are (N, C, H, W) float32, normalised by the training pictures' mean and deviation; all else is as it is:
+features (N, F) and series (N, steps, channels) float32, tokens (N, length) int64. Targets are as `spec` says.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from dlcore.catalogue import metrics
-from dlcore.catalogue.spec import Classes, Numbers, Spec
+from dlcore.catalogue.spec import Classes, NextToken, Numbers, Spec
 from dlcore.later import torch
 
 
@@ -18,7 +18,7 @@ class Reads(Protocol):
     """What a task needs of a loss."""
 
     def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Outputs (N, K) as class probabilities (N, classes) that sum to one."""
+        """Outputs (…, K) as class probabilities (…, classes) that sum to one."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class Classification:
     measures_accuracy: ClassVar[bool] = True
 
     @property
-    def outputs(self) -> int:
-        return len(self.classes)
+    def outputs(self) -> tuple[int, ...]:
+        """The shape of what a network gives a sample."""
+        return (len(self.classes),)
 
     def predict(self, outputs: torch.Tensor, loss: Reads) -> torch.Tensor:
         """Outputs (N, K) as probabilities (N, classes)."""
@@ -58,8 +59,8 @@ class Regression:
     measures_accuracy: ClassVar[bool] = False
 
     @property
-    def outputs(self) -> int:
-        return len(self.names)
+    def outputs(self) -> tuple[int, ...]:
+        return (len(self.names),)
 
     def predict(self, outputs: torch.Tensor, loss: Reads) -> torch.Tensor:
         """The outputs (N, values) themselves."""
@@ -77,7 +78,37 @@ class Regression:
         return None
 
 
-Task = Classification | Regression
+@dataclass(frozen=True)
+class NextTokenPrediction:
+    """Which token follows, after each place of a sample: as many answers as the sample is long."""
+
+    vocabulary: tuple[str, ...]
+    length: int
+    classes: ClassVar[tuple[str, ...]] = ()  # a sample has none; its tokens are not told apart as a few classes are
+    measures_accuracy: ClassVar[bool] = True
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        return (self.length, len(self.vocabulary))
+
+    def predict(self, outputs: torch.Tensor, loss: Reads) -> torch.Tensor:
+        """Outputs (N, length, vocabulary) as probabilities of the same shape."""
+        return loss.probabilities(outputs)
+
+    def answers(self, outputs: torch.Tensor, loss: Reads) -> torch.Tensor:
+        """The likeliest token after each place, (N, length)."""
+        return loss.probabilities(outputs).argmax(-1)
+
+    def weight(self, targets: torch.Tensor) -> int:
+        """How many answers a batch's mean is over."""
+        return targets.numel()
+
+    def accuracy(self, targets: torch.Tensor, answers: torch.Tensor) -> float | None:
+        """Share of tokens (N, length) that are right."""
+        return metrics.accuracy(targets, answers, len(self.vocabulary))
+
+
+Task = Classification | Regression | NextTokenPrediction
 
 
 def task_of(spec: Spec) -> Task:
@@ -86,3 +117,5 @@ def task_of(spec: Spec) -> Task:
             return Classification(names)
         case Numbers(names):
             return Regression(names)
+        case NextToken(vocabulary):
+            return NextTokenPrediction(vocabulary, spec.inputs.length)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from dlcore.catalogue.spec import Tokens
 from dlcore.recipe import Recipe, change, parse_change, read
 from dlcore.recipes import RECIPES
 from dlcore.runs.store import StoreError
@@ -41,17 +42,19 @@ def changes_of(texts: list[str]) -> dict:
 
 def inputs_of(recipe: Recipe, values: list[str]) -> torch.Tensor:
     """The inputs (N, *shape) that `--predict` names."""
-    needed = math.prod(recipe.shape)
+    needed, inputs = math.prod(recipe.shape), recipe.inputs
+    tokens = range(len(inputs.vocabulary)) if isinstance(inputs, Tokens) else None
     rows, problems = [], []
     for text in values:
         try:
             row = [float(number) for number in text.split(",")]
         except ValueError:
             row = []
-        if len(row) != needed or not all(map(math.isfinite, row)):
+        if len(row) != needed or not all(math.isfinite(one) if tokens is None else one in tokens for one in row):
             takes = "a number" if needed == 1 else f"{needed} numbers joined by commas"
+            takes += f", each a token's, 0 to {len(tokens) - 1}" if tokens else ""
             problems.append(Problem("predict", f"--predict {text}: an input of {recipe.data.kind} is {takes}."))
         rows.append(row)
     if problems:
         raise SettingsError(problems)
-    return torch.tensor(rows).reshape(-1, *recipe.shape)
+    return torch.tensor(rows, dtype=getattr(torch, inputs.dtype)).reshape(-1, *recipe.shape)

@@ -69,10 +69,9 @@ def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], recipe: Rec
 
 def network(recipe: Recipe, checkpoint: Checkpoint) -> Run:
     """A run that can be asked, on the CPU and without any samples; any thread may build one. Raises CheckpointError."""
-    shape = recipe.shape
-    model = skeleton(recipe.model, shape, recipe.outputs)
+    model = skeleton(recipe.model, recipe.inputs, recipe.outputs)
     load_weights(model, checkpoint.model, recipe, assign=True)
-    if not all(_spreads(value, shape) for value in (checkpoint.mean, checkpoint.std)):
+    if not all(_spreads(value, recipe.shape) for value in (checkpoint.mean, checkpoint.std)):
         raise CheckpointError(f"it was not normalised as {recipe.data.kind} is")
     to_device(model, "cpu")
     none = Split(torch.empty(0), torch.empty(0))

@@ -23,8 +23,9 @@ class Predictor(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Raw inputs (N, *shape) to class probabilities (N, classes), or values (N, numbers)."""
-        return self.task.predict(self.model((raw - self.mean) / self.std).float(), self.loss)
+        """Raw inputs (N, *shape) to probabilities (N, classes) or (N, length, vocabulary), or values (N, numbers)."""
+        inputs = (raw - self.mean) / self.std if raw.is_floating_point() else raw  # tokens are names, not amounts
+        return self.task.predict(self.model(inputs).float(), self.loss)
 
 
 def predictor(run: Run) -> Predictor:

@@ -30,7 +30,7 @@ class Evaluating(NamedTuple):
 
 @dataclass(frozen=True)
 class Scores:
-    """How a network does on a split. `predicted` are class numbers (N,), or values (N, 1) for regression."""
+    """How a network does on a split. `predicted` are class numbers (N,), tokens (N, length), or values (N, count)."""
 
     loss: float
     accuracy: float | None  # None for regression
@@ -74,7 +74,7 @@ class Run:
 
 def build(recipe: Recipe, data: Dataset) -> Run:
     """A run at its start: weights drawn from the seed, default generators seeded. `data` is on the recipe's device."""
-    model = recipe.model.build(recipe.shape, recipe.outputs)
+    model = recipe.model.build(recipe.inputs, recipe.outputs)
     initialise(model, recipe.seed, recipe.model.ready(model))
     to_device(model, recipe.device)
     torch.manual_seed(derive(recipe.seed, "training"))

@@ -67,7 +67,7 @@ class Checkpoint:
 def check_weights(checkpoint: Checkpoint, recipe: Recipe) -> None:
     """Raises CheckpointError when the recipe makes another network, or its optimizer remembers something else."""
     try:
-        model = skeleton(recipe.model, recipe.shape, recipe.outputs)
+        model = skeleton(recipe.model, recipe.inputs, recipe.outputs)
     except DataError as error:
         raise CheckpointError(f"its network cannot be built, for {error}") from error
     if form(checkpoint.model) != form(model.state_dict()):
@@ -79,7 +79,7 @@ def check_weights(checkpoint: Checkpoint, recipe: Recipe) -> None:
 
 def fits(parent: Recipe, recipe: Recipe) -> bool:
     """Whether weights of one recipe can go on learning by another."""
-    one, other = (skeleton(made.model, made.shape, made.outputs).state_dict() for made in (parent, recipe))
+    one, other = (skeleton(made.model, made.inputs, made.outputs).state_dict() for made in (parent, recipe))
     return form(one) == form(other)
 
 

@@ -13,7 +13,7 @@ def network_table(recipe: Recipe) -> None:
     if not engine_is_here():
         st.expander("Network", key="no-network")
         return
-    made_of = recipe.model, recipe.shape, recipe.outputs
+    made_of = recipe.model, recipe.inputs, recipe.outputs
     with st.expander(f"Network: {size(*made_of):,} parameters", key="network", on_change="rerun") as fold:
         if fold.open:
             rows = [(one.name, " × ".join(map(str, one.output)), f"{one.parameters:,}") for one in layers(*made_of)]

@@ -13,16 +13,19 @@ from dlcore.catalogue.architectures import (
     LeNet,
     Linear,
     Recurrent,
+    blank,
     layers,
     size,
     skeleton,
 )
 from dlcore.catalogue.datasets import Cifar10, Data, DataError, Mnist5k, Moons
-from dlcore.catalogue.spec import Classes, Picture, Spec
+from dlcore.catalogue.spec import Classes, Features, Picture, Spec
 from dlcore.engine.training import initialise
 from dlcore.settings import choices, parse
+from tests.sequences import Alphabet, NextOfWave
 
 KINDS, DATA, ACTIVATIONS = choices(Architecture), choices(Data), choices(Activation)
+DIGITS = Picture(1, 28, 28)
 SHAPES = sorted({cls.inputs.shape for cls in DATA.values()})
 VARIANTS = [
     *(cls() for cls in KINDS.values()),
@@ -48,8 +51,8 @@ SHAPED = [
 ]
 
 
-def first_weights(architecture, seed=0, shape=(1, 28, 28), outputs=10):
-    model = architecture.build(shape, outputs)
+def first_weights(architecture, seed=0, inputs=DIGITS, outputs=(10,)):
+    model = architecture.build(inputs, outputs)
     initialise(model, seed)
     return model
 
@@ -65,35 +68,38 @@ def test_every_architecture_fits_some_data_set():
 @pytest.mark.parametrize(("architecture", "data"), SHAPED)
 def test_a_network_takes_the_shape_of_its_data_and_gives_its_outputs(architecture, data):
     with torch.device("meta"):  # shapes alone; no weights, no arithmetic
-        model = architecture.build(data.spec().inputs.shape, 7).train()
+        model = architecture.build(data.spec().inputs, (7,)).train()
         assert model(torch.zeros(3, *data.spec().inputs.shape)).shape == (3, 7)
         assert model.eval()(torch.zeros(1, *data.spec().inputs.shape)).shape == (1, 7)
 
 
 @pytest.mark.parametrize(("architecture", "data"), SHAPED)
 def test_the_table_of_layers_counts_the_real_networks_weights(architecture, data):
-    found = layers(architecture, data.spec().inputs.shape, 7)
+    found = layers(architecture, data.spec().inputs, (7,))
     with torch.device("meta"):
-        real = architecture.build(data.spec().inputs.shape, 7)
+        real = architecture.build(data.spec().inputs, (7,))
     assert sum(layer.parameters for layer in found) == sum(parameter.numel() for parameter in real.parameters())
-    assert size(architecture, data.spec().inputs.shape, 7) == sum(layer.parameters for layer in found)
+    assert size(architecture, data.spec().inputs, (7,)) == sum(layer.parameters for layer in found)
     assert found[-1].output == (7,)
 
 
-@pytest.mark.parametrize(("architecture", "shape"), [(Linear(), (2,)), (MLP(widths=(5,)), (2,)), (MLP(), (1, 28, 28))])
-def test_the_table_of_layers_lists_what_data_pass_in_order(architecture, shape):
-    found = [layer.name for layer in layers(architecture, shape, 3)]
-    passed = (module for module in architecture.build(shape, 3) if not isinstance(module, nn.Dropout))
+@pytest.mark.parametrize(
+    ("architecture", "inputs"),
+    [(Linear(), Features(("x", "y"))), (MLP(widths=(5,)), Features(("x", "y"))), (MLP(), DIGITS)],
+)
+def test_the_table_of_layers_lists_what_data_pass_in_order(architecture, inputs):
+    found = [layer.name for layer in layers(architecture, inputs, (3,))]
+    passed = (module for module in architecture.build(inputs, (3,)) if not isinstance(module, nn.Dropout))
     assert found == [type(module).__name__ for module in passed]  # dropout is 0 here, and changes nothing
 
 
 def test_the_table_of_layers_has_the_sizes_that_one_can_count_by_hand():
-    found = {(layer.name, layer.output, layer.parameters) for layer in layers(CNN(), (1, 28, 28), 10)}
+    found = {(layer.name, layer.output, layer.parameters) for layer in layers(CNN(), DIGITS, (10,))}
     assert ("Conv2d", (32, 28, 28), 32 * 9 + 32) in found
     assert ("Conv2d", (64, 14, 14), 64 * 32 * 9 + 64) in found
     assert ("Linear", (128,), 64 * 7 * 7 * 128 + 128) in found
     assert ("Linear", (10,), 128 * 10 + 10) in found
-    (lstm,) = [layer for layer in layers(Recurrent(), (1, 28, 28), 10) if layer.name == "LSTM"]
+    (lstm,) = [layer for layer in layers(Recurrent(), DIGITS, (10,)) if layer.name == "LSTM"]
     assert lstm.parameters == 4 * 128 * (28 + 128 + 2)
 
 
@@ -101,18 +107,18 @@ def test_the_table_of_layers_has_the_sizes_that_one_can_count_by_hand():
 @pytest.mark.parametrize("architecture", VARIANTS, ids=repr)
 def test_looking_at_a_network_draws_no_random_numbers_and_allocates_no_weights(architecture, look):
     before = torch.get_rng_state()
-    look(architecture, (1, 28, 28), 10)
+    look(architecture, DIGITS, (10,))
     assert torch.equal(torch.get_rng_state(), before)
-    tensors = skeleton(architecture, (1, 28, 28), 10).state_dict().values()
+    tensors = skeleton(architecture, DIGITS, (10,)).state_dict().values()
     assert all(tensor.is_meta for tensor in tensors)
 
 
 @pytest.mark.parametrize(("architecture", "data"), SHAPED)
 def test_a_network_built_without_weights_answers_as_the_one_whose_weights_it_gets(architecture, data):
-    real = first_weights(architecture, shape=data.spec().inputs.shape, outputs=7).train()
+    real = first_weights(architecture, inputs=data.spec().inputs, outputs=(7,)).train()
     inputs = torch.rand(5, *data.spec().inputs.shape, generator=torch.Generator().manual_seed(0))
     real(inputs)  # moves what batch norm remembers away from where it begins
-    found = skeleton(architecture, data.spec().inputs.shape, 7)
+    found = skeleton(architecture, data.spec().inputs, (7,))
     found.load_state_dict(real.state_dict(), assign=True)
     assert not any(tensor.is_meta for tensor in [*found.parameters(), *found.buffers()])
     with torch.no_grad():
@@ -122,7 +128,7 @@ def test_a_network_built_without_weights_answers_as_the_one_whose_weights_it_get
 @pytest.mark.parametrize("kind", ACTIVATIONS)
 @pytest.mark.parametrize("cls", [cls for cls in KINDS.values() if "activation" in cls.model_fields])
 def test_an_architecture_uses_the_activation_that_is_chosen(cls, kind):
-    model = cls(activation=ACTIVATIONS[kind]()).build((1, 28, 28), 10)
+    model = cls(activation=ACTIVATIONS[kind]()).build(DIGITS, (10,))
     assert any(type(module) is type(ACTIVATIONS[kind]().build()) for module in model.modules())
 
 
@@ -191,7 +197,7 @@ def test_convolutions_are_refused_exactly_where_nothing_would_be_left_of_a_pictu
         elif problems:
             (problem,) = problems
             with pytest.raises(RuntimeError):
-                skeleton(model, small.shape, 2)(torch.zeros(2, *small.shape, device="meta"))
+                skeleton(model, small.inputs, (2,))(blank(small.inputs, 2))
             assert problem.setting == "model.channels"
             assert f"has {count} convolutions" in problem.text
             assert ("takes 2 pixels off" in problem.text) == (not padding)
@@ -200,11 +206,11 @@ def test_convolutions_are_refused_exactly_where_nothing_would_be_left_of_a_pictu
             assert 1 <= fix < count
             assert CNN(channels=(2,) * fix, padding=padding, pooling=pooling).problems(small, 64) == []
         else:
-            assert skeleton(model, small.shape, 2)(torch.zeros(2, *small.shape, device="meta")).shape == (2, 2)
+            assert skeleton(model, small.inputs, (2,))(blank(small.inputs, 2)).shape == (2, 2)
 
 
 def test_a_recurrent_network_reads_rows_from_top_to_bottom():
-    model = first_weights(Recurrent(cell="rnn", hidden=5), shape=(1, 4, 3), outputs=2).eval()
+    model = first_weights(Recurrent(cell="rnn", hidden=5), inputs=Picture(1, 4, 3), outputs=(2,)).eval()
     picture = torch.rand(1, 1, 4, 3)
     cell, state = model.cell, torch.zeros(5)
     with torch.no_grad():
@@ -259,7 +265,7 @@ def test_weights_are_drawn_from_pytorchs_own_range():
     assert model[1].weight.mean().abs() < limit / 100
 
 
-@pytest.mark.parametrize("cls", [cls for cls in KINDS.values() if cls.pictures_only])
+@pytest.mark.parametrize("cls", [cls for cls in KINDS.values() if cls.reads == (Picture,)])
 def test_a_network_for_pictures_refuses_features_and_says_what_to_choose(cls):
     (problem,) = cls().problems(Moons(), 64)
     assert problem.setting == "model.kind"
@@ -273,10 +279,10 @@ class Tiny:
     kind, train_size = "tiny", 100
 
     def __init__(self, height=3, width=3):
-        self.shape = (1, height, width)
+        self.inputs = Picture(1, height, width)
 
     def spec(self):
-        return Spec(Picture(*self.shape), Classes(("a", "b")))
+        return Spec(self.inputs, Classes(("a", "b")))
 
 
 @pytest.mark.parametrize("cls", [cls for cls in KINDS.values() if cls.smallest > 1])
@@ -292,14 +298,14 @@ def test_the_smallest_picture_that_an_architecture_allows_is_enough_for_it(cls):
     small = Tiny(cls.smallest, cls.smallest)
     assert cls().problems(small, 64) == []
     with torch.device("meta"):
-        assert cls().build(small.shape, 2)(torch.zeros(4, *small.shape)).shape == (4, 2)
+        assert cls().build(small.inputs, (2,))(torch.zeros(4, *small.inputs.shape)).shape == (4, 2)
 
 
 @pytest.mark.parametrize(("data", "most"), [(Mnist5k(), 4), (Cifar10(), 5)], ids=["28 pixels", "32 pixels"])
 def test_convolutions_are_refused_beyond_the_last_pixel_and_not_before(data, most):
     assert CNN(channels=(2,) * most).problems(data, 64) == []
     with torch.device("meta"):
-        CNN(channels=(2,) * most).build(data.spec().inputs.shape, 2)(torch.zeros(2, *data.spec().inputs.shape))
+        CNN(channels=(2,) * most).build(data.spec().inputs, (2,))(torch.zeros(2, *data.spec().inputs.shape))
     (problem,) = CNN(channels=(2,) * (most + 1)).problems(data, 64)
     assert problem.setting == "model.channels"
     for word in (f"has {most + 1} ", data.kind, f"at most {most}"):
@@ -329,4 +335,20 @@ def test_torchvision_that_does_not_fit_torch_is_answered_with_what_to_reinstall(
 
     monkeypatch.setattr("dlcore.catalogue.datasets.formats.importlib.import_module", broken)
     with pytest.raises(DataError, match=r"torchvision::nms does not exist.*reinstall both with `pip install"):
-        KINDS["resnet18"]().build((1, 28, 28), 10)
+        KINDS["resnet18"]().build(DIGITS, (10,))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "recurrent"])
+def test_a_network_that_cannot_read_tokens_refuses_them_and_says_what_to_choose(kind):
+    (problem,) = KINDS[kind]().problems(Alphabet(), 64)
+    assert problem.setting == "model.kind"
+    assert f"model is {kind}, which needs " in problem.text
+    assert "but alphabet has tokens; choose recurrent" in problem.text
+
+
+def test_a_network_for_pictures_refuses_series_and_says_what_to_choose():
+    (problem,) = CNN().problems(NextOfWave(), 64)
+    assert problem.text == (
+        "model is cnn, which needs pictures, but next-of-wave has series; choose linear, mlp or recurrent, or a data "
+        "set of pictures such as mnist-5k."
+    )

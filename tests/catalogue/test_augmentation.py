@@ -6,6 +6,7 @@ import torch
 from dlcore.catalogue.augmentation import Augmentation
 from dlcore.catalogue.datasets import Mnist5k, Moons
 from dlcore.settings import accepted
+from tests.sequences import Alphabet, NextOfWave
 
 EVERYTHING = Augmentation(shift=0.1, rotate=20, scale=0.2, shear=15)
 NAMES = list(Augmentation.model_fields)
@@ -177,3 +178,10 @@ def test_every_setting_starts_at_zero_which_is_off():
     assert set(Augmentation().model_dump().values()) == {0.0}
     for name in NAMES:
         assert accepted(Augmentation.model_fields[name]).startswith("a number from 0 to ")
+
+
+@pytest.mark.parametrize("data", [Alphabet(), NextOfWave()], ids=lambda data: data.kind)
+def test_what_has_no_pictures_is_not_moved(data):
+    assert Augmentation().problems(data) == []
+    (problem,) = Augmentation(shift=0.1).problems(data)
+    assert (problem.setting, data.kind in problem.text) == ("augmentation", True)

@@ -8,6 +8,7 @@ from dlcore.catalogue.datasets import Data, Line, Mnist5k, Moons
 from dlcore.catalogue.losses import BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanSquaredError
 from dlcore.catalogue.tasks import task_of
 from dlcore.settings import choices
+from tests.sequences import Alphabet
 
 KINDS = choices(Loss)
 DATA = choices(Data)
@@ -138,7 +139,7 @@ def test_every_setting_of_a_loss_matters(kind, name):
 @pytest.mark.parametrize(("kind", "data"), CLASSIFYING)
 def test_a_loss_takes_the_outputs_that_it_asks_for(kind, data):
     loss, data = KINDS[kind](), DATA[data]()
-    outputs = torch.randn(6, loss.outputs(task_of(data.spec())), requires_grad=True)
+    outputs = torch.randn(6, *loss.outputs(task_of(data.spec())), requires_grad=True)
     targets = torch.arange(6) % len(task_of(data.spec()).classes) if task_of(data.spec()).classes else torch.randn(6, 1)
     value = loss.of(outputs, targets)
     value.backward()
@@ -149,10 +150,10 @@ def test_a_loss_takes_the_outputs_that_it_asks_for(kind, data):
 
 def test_outputs_are_one_a_class_one_for_numbers_and_one_for_a_yes_or_no():
     for loss in (kind() for kind in KINDS.values()):
-        assert loss.outputs(task_of(Mnist5k().spec())) == 10
-        assert loss.outputs(task_of(Moons().spec())) == (1 if loss.kind == "binary-cross-entropy" else 2)
+        assert loss.outputs(task_of(Mnist5k().spec())) == (10,)
+        assert loss.outputs(task_of(Moons().spec())) == ((1,) if loss.kind == "binary-cross-entropy" else (2,))
         if not loss.problems(Line()):
-            assert loss.outputs(task_of(Line().spec())) == 1
+            assert loss.outputs(task_of(Line().spec())) == (1,)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -222,3 +223,19 @@ def test_the_largest_output_wins_even_where_all_are_outside_0_to_1(outputs):
 def test_answers_that_are_all_nearly_no_still_sum_to_one():
     shares = BinaryCrossEntropy().probabilities(torch.tensor([[-300.0, -301.0, -400.0]]))
     np.testing.assert_allclose(shares.numpy(), [[1 / (1 + math.exp(-1)), 1 / (1 + math.e), 0]], rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.15])
+def test_cross_entropy_at_each_place_is_the_mean_over_all_places(smoothing):
+    z, y = np.random.default_rng(0).normal(size=(3, 5, 4)), np.random.default_rng(1).integers(0, 4, (3, 5))
+    found = CrossEntropy(label_smoothing=smoothing).of(torch.from_numpy(z), torch.from_numpy(y)).item()
+    each = [cross_entropy(z[place], np.eye(4)[y[place]], smoothing) for place in np.ndindex(3, 5)]
+    assert found == pytest.approx(np.mean(each))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "cross-entropy"])
+def test_a_loss_that_compares_one_answer_a_sample_refuses_the_next_token_and_says_what_to_choose(kind):
+    (problem,) = KINDS[kind]().problems(Alphabet())
+    assert problem.setting == "loss.kind"
+    for word in (kind, "alphabet", "cross-entropy"):
+        assert word in problem.text

@@ -1,8 +1,12 @@
 import pytest
+import torch
 
+from dlcore.cli.arguments import inputs_of
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
+from dlcore.settings import SettingsError
 from tests.cli.calling import refused
+from tests.sequences import Alphabet
 
 
 def test_settings_can_be_changed_by_number_word_list_and_kind(train, monkeypatch):
@@ -147,3 +151,13 @@ def test_an_id_that_is_no_number_is_a_sentence(run, runs, number):
 def test_every_command_refuses_an_id_that_no_run_has(run, runs, command):
     assert "99" in refused_id(run, runs, command, "99")
     assert refused_id(run, runs, command, "../1").startswith("A run's id is a whole number")
+
+
+def test_an_input_of_text_is_its_tokens_numbers():
+    recipe = Recipe().model_copy(update={"data": Alphabet()})
+    found = inputs_of(recipe, ["0,1,2,3,0,1,2,3"])
+    assert found.dtype == torch.int64
+    assert found.tolist() == [[0, 1, 2, 3, 0, 1, 2, 3]]
+    for wrong in ("0,1", "0,1,2,3,0,1,2,4", "0,1,2,3,0,1,2,0.5", "0,1,2,3,0,1,2,-1", "0,1,2,3,0,1,2,nan", "a,b"):
+        with pytest.raises(SettingsError, match="8 numbers joined by commas, each a token's, 0 to 3"):
+            inputs_of(recipe, [wrong])

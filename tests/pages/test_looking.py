@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dlcore.catalogue.architectures import Architecture, layers, size
 from dlcore.catalogue.datasets import Mnist5k
 from dlcore.catalogue.optimizers import SGD
+from dlcore.catalogue.spec import Picture
 from dlcore.engine.capture import network
 from dlcore.recipe import Recipe
 from dlcore.settings import choices
@@ -131,8 +132,8 @@ def test_the_watch_lets_be_who_has_a_generator_or_makes_no_numbers(monkeypatch):
 def test_whoever_looks_at_a_network_draws_nothing(monkeypatch, kind):
     architecture = choices(Architecture)[kind]()
     with watched(monkeypatch):
-        size(architecture, (1, 28, 28), 10)
-        layers(architecture, (1, 28, 28), 10)
+        size(architecture, Picture(1, 28, 28), (10,))
+        layers(architecture, Picture(1, 28, 28), (10,))
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -98,7 +98,7 @@ def test_weights_of_another_network_are_passed_over(runs):
 def test_an_optimizers_memory_of_another_network_is_passed_over(runs):
     """Or the run would fail at its first step, though it could go on from the checkpoint before."""
     number = entered(runs, record(history=history(2)))
-    model = skeleton(MOONS.model, MOONS.shape, MOONS.outputs).to_empty(device="cpu")
+    model = skeleton(MOONS.model, MOONS.inputs, MOONS.outputs).to_empty(device="cpu")
     weights = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
     memory = Adam().build(model.parameters()).state_dict()
     whole = replace(checkpoint(1), model=weights, optimizer=memory)
