@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dlcore.catalogue.datasets import Cifar10
+from dlcore.catalogue.datasets import Cifar10, DataError
 from dlcore.engine import loading
 from dlcore.engine.driver import Driver
 from dlcore.recipes import RECIPES
@@ -79,3 +79,12 @@ def test_a_run_ends_once_though_its_data_fail_after_it_was_stopped(conductor, mo
     assert goes_on(conductor)
     wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "loading"])
     assert (job.status, job.failure, ends.count(True)) == ("stopped", None, 1)
+
+
+def test_torchvision_that_does_not_fit_torch_is_answered_before_the_metrics_fail_on_it(monkeypatch):
+    def broken(name):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("dlcore.catalogue.datasets.formats.importlib.import_module", broken)
+    with pytest.raises(DataError, match=r"torchvision::nms does not exist.*reinstall both with `pip install"):
+        loading.prepare()
