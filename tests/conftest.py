@@ -10,8 +10,10 @@ import hypothesis
 import pytest
 import torch
 
+from dlcore.catalogue import devices
 from dlcore.engine.conductor import Conductor
 from dlcore.runs import saving
+from tests import standin  # at once: see there
 
 # The same examples everywhere and always: a test fails for who broke it, and on any machine, however slow.
 hypothesis.settings.register_profile(
@@ -47,6 +49,17 @@ def conductor() -> Iterator[Conductor]:
     conductor = Conductor(threads=1)  # small networks: more threads would only wait for each other
     yield conductor
     conductor.close()
+
+
+@pytest.fixture(params=["cpu", "stand-in", *devices.available()[1:]])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the recipe says, by turns: the CPU, a stand-in for a GPU, and what else this machine has. Name it first, so
+    that it is there as long as the conductor is.
+    """
+    if request.param == "stand-in":
+        standin.stand_in(monkeypatch)
+        return standin.RECIPES_SAY
+    return request.param
 
 
 @pytest.fixture

@@ -85,7 +85,8 @@ def measured(history: History) -> tuple:
 
 
 def weights(job: Job) -> list[bytes]:
-    return job.ask(lambda run: [value.numpy().tobytes() for value in run.model.state_dict().values()]).result(LONG)
+    found = lambda run: [value.cpu().numpy().tobytes() for value in run.model.state_dict().values()]  # noqa: E731
+    return job.ask(found).result(LONG)
 
 
 def fingerprint(job: Job) -> tuple:

@@ -16,7 +16,7 @@ STEPS = 4  # an epoch: 120 samples in batches of 32, the last of 24
 
 
 def start(recipe=MOONS, data=None):
-    return build(recipe, data or load(recipe.data))
+    return build(recipe, data or load(recipe.data, recipe.device))
 
 
 def digits(samples=100):

@@ -8,7 +8,7 @@ from dlcore.catalogue.optimizers import SGD
 from dlcore.engine.driver import Driver
 from dlcore.recipe import Recipe
 from tests.engine.conducting import DROPOUT
-from tests.running import ENDLESS, MOONS, PER_EPOCH, alone, changed, fingerprint, finish, opened, settle
+from tests.running import DROPPING, ENDLESS, MOONS, PER_EPOCH, alone, changed, fingerprint, finish, opened, settle
 from tests.waiting import wait_until
 
 AUGMENTED = Recipe(
@@ -38,11 +38,12 @@ def test_another_seed_gives_other_numbers():
     assert alone(MOONS)[0] != alone(changed(MOONS, seed=1))[0]
 
 
-def test_numbers_are_the_same_paused_stepped_and_resumed_at_odd_places(conductor, monkeypatch):
-    expected = alone(DROPOUT)  # first: a process has one set of generators, which two conductors cannot share
-    other = conductor.submit("other", changed(DROPOUT, seed=9, epochs=100000))
+def test_numbers_are_the_same_paused_stepped_and_resumed_at_odd_places(device, conductor, monkeypatch):
+    recipe = changed(DROPOUT, device=device)
+    expected = alone(recipe)  # first: a process has one set of generators, which two conductors cannot share
+    other = conductor.submit("other", changed(recipe, seed=9, epochs=100000))
     wait_until(lambda: other.history.steps)
-    job = conductor.submit("moons", DROPOUT, paused=True)
+    job = conductor.submit("moons", recipe, paused=True)
     places, advance = (3, 4, 13, 18, 37, 99), Driver.advance
 
     def watched(driver):  # on the training thread: nobody else would be there in time
@@ -65,8 +66,9 @@ def test_numbers_are_the_same_paused_stepped_and_resumed_at_odd_places(conductor
     assert fingerprint(job) == expected
 
 
-def test_numbers_are_the_same_in_a_race(conductor):
-    recipes = [DROPOUT, changed(DROPOUT, optimizer=SGD()), changed(DROPOUT, batch_size=10)]
+def test_numbers_are_the_same_in_a_race(device, conductor):
+    first = changed(DROPPING, device=device)
+    recipes = [first, changed(first, optimizer=SGD()), changed(first, batch_size=10)]
     racing = conductor.race([(str(number), recipe) for number, recipe in enumerate(recipes)])
     finish(*racing)
     assert [fingerprint(job) for job in racing] == [alone(recipe) for recipe in recipes]

@@ -54,10 +54,11 @@ def test_it_goes_on_where_it_was_with_the_clocks_as_they_were(tmp_path):
         assert again.history.losses[:6].tolist() == job.history.losses.tolist()
 
 
-def test_a_kill_loses_at_most_the_epoch_in_hand(tmp_path):
-    expected = alone(DROPPING)
+def test_a_kill_loses_at_most_the_epoch_in_hand(device, tmp_path):
+    recipe = changed(DROPPING, device=device)
+    expected = alone(recipe)
     with opened(tmp_path / "runs") as conductor:
-        job = conductor.submit("moons", DROPPING, paused=True)
+        job = conductor.submit("moons", recipe, paused=True)
         take(job, 2 * PER_EPOCH + 3)
         copy = as_if_killed(conductor.store, tmp_path / "killed")
     assert stored(copy, job.number).status == "interrupted"

@@ -80,8 +80,9 @@ def test_every_named_recipe_goes_on_exactly(breaks, tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", choices(Optimizer))
-def test_every_optimizer_goes_on_exactly(breaks, tmp_path, kind):
-    check(breaks, tmp_path, changed(DROPPING, optimizer=choices(Optimizer)[kind](lr=0.05), epochs=5), seed=kind)
+def test_every_optimizer_goes_on_exactly(device, breaks, tmp_path, kind):
+    recipe = changed(DROPPING, device=device, optimizer=choices(Optimizer)[kind](lr=0.05), epochs=5)
+    check(breaks, tmp_path, recipe, seed=kind)
 
 
 @pytest.mark.parametrize("kind", choices(Schedule))

@@ -22,7 +22,7 @@ from tests.running import DROPPING, MOONS, PER_EPOCH, changed, measured
 
 def begun(recipe=DROPPING, *arguments, **how):
     trainer = Trainer(recipe, *arguments, **how)
-    trainer.begin(load(recipe.data))
+    trainer.begin(load(recipe.data, recipe.device))
     return trainer
 
 
@@ -35,18 +35,19 @@ def trained(trainer, steps=None):
 
 
 def weights(trainer):
-    return [value.numpy().tobytes() for value in trainer.run.model.state_dict().values()]
+    return [value.cpu().numpy().tobytes() for value in trainer.run.model.state_dict().values()]
 
 
-def test_it_trains_as_the_loop_alone_does():
-    trainer = trained(begun())
-    run = build(DROPPING, load(DROPPING.data))
+def test_it_trains_as_the_loop_alone_does(device):
+    recipe = changed(DROPPING, device=device)
+    trainer = trained(begun(recipe))
+    run = build(recipe, load(recipe.data, device))
     events = list(train(run))
     losses = torch.stack([event.loss for event in events if isinstance(event, Step)])
-    assert trainer.history.losses.tobytes() == losses.numpy().tobytes()
+    assert trainer.history.losses.tobytes() == losses.cpu().numpy().tobytes()
     ends = [event for event in events if isinstance(event, EpochEnd)]
     assert [row.val_loss for row in trainer.history.epochs] == [end.validation.loss for end in ends]
-    assert weights(trainer) == [value.numpy().tobytes() for value in run.model.state_dict().values()]
+    assert weights(trainer) == [value.cpu().numpy().tobytes() for value in run.model.state_dict().values()]
 
 
 def test_it_goes_from_one_event_to_the_next_and_knows_its_place():
@@ -63,24 +64,27 @@ def test_it_goes_from_one_event_to_the_next_and_knows_its_place():
     assert trainer.advance() is None
 
 
-def test_two_by_turns_are_as_each_alone():
-    alone = [measured(trained(begun(changed(DROPPING, seed=seed))).history) for seed in (1, 2)]
-    both = [begun(changed(DROPPING, seed=seed)) for seed in (1, 2)]
+def test_two_by_turns_are_as_each_alone(device):
+    recipes = [changed(DROPPING, seed=seed, device=device) for seed in (1, 2)]
+    alone = [measured(trained(begun(recipe)).history) for recipe in recipes]
+    both = [begun(recipe) for recipe in recipes]
     while not all(one.over for one in both):
         for one in both:
             if not one.over:
                 with one.own_random():
                     one.advance()
             torch.rand(3)  # and whatever else draws
+            torch.rand_like(one.run.data.train.inputs)
     assert [measured(one.history) for one in both] == alone
 
 
 @pytest.mark.parametrize("steps", [3, 4, 9])
-def test_another_goes_on_from_what_was_captured_to_the_bit(steps):
-    whole = trained(begun())
-    first = trained(begun(), steps)
+def test_another_goes_on_from_what_was_captured_to_the_bit(device, steps):
+    recipe = changed(DROPPING, device=device)
+    whole = trained(begun(recipe))
+    first = trained(begun(recipe), steps)
     checkpoint = first.capture()
-    second = begun(DROPPING, first.history.until(checkpoint.step), checkpoint=checkpoint)
+    second = begun(recipe, first.history.until(checkpoint.step), checkpoint=checkpoint)
     assert second.place == first.place
     assert measured(trained(second).history) == measured(whole.history)
     assert weights(second) == weights(whole)
@@ -118,8 +122,9 @@ def test_a_loss_that_is_no_number_is_raised():
         trainer.look()
 
 
-def test_looking_inside_with_gradients_changes_nothing():
-    trainer = trained(begun(), 5)
+def test_looking_inside_with_gradients_changes_nothing(device):
+    recipe = changed(DROPPING, device=device)
+    trainer = trained(begun(recipe), 5)
     gradients = [parameter.grad.clone() for parameter in trainer.run.model.parameters()]
     random = torch.get_rng_state()
 
@@ -127,13 +132,14 @@ def test_looking_inside_with_gradients_changes_nothing():
         inputs = run.data.validation.inputs[:10].clone().requires_grad_()
         run.model(inputs).square().sum().backward()
         torch.rand(5)
-        return inputs.grad
+        torch.rand_like(inputs)
+        return inputs.grad.cpu()
 
     assert trainer.answer(saliency, gradients=True).abs().sum() > 0
     assert torch.equal(torch.get_rng_state(), random)
     kept = [parameter.grad for parameter in trainer.run.model.parameters()]
     assert all(map(torch.equal, kept, gradients))
-    assert measured(trained(trainer).history) == measured(trained(begun()).history)
+    assert measured(trained(trainer).history) == measured(trained(begun(recipe)).history)
 
 
 def test_a_question_without_gradients_is_asked_in_inference_mode():

@@ -49,8 +49,8 @@ def test_the_loop_gives_the_weights_and_losses_of_one_written_by_hand():
 
 
 @pytest.mark.parametrize("kind", choices(Optimizer))
-def test_the_loop_takes_the_very_steps_of_every_optimizer(kind):
-    recipe = changed(MOONS, optimizer=choices(Optimizer)[kind](), batch_size="all", epochs=12)
+def test_the_loop_takes_the_very_steps_of_every_optimizer(device, kind):
+    recipe = changed(MOONS, device=device, optimizer=choices(Optimizer)[kind](), batch_size="all", epochs=12)
     run, plain = start(recipe), start(recipe)
     for _ in train(run):
         pass
