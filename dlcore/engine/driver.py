@@ -154,7 +154,9 @@ class Driver:
         self.tell()
 
     def saved(self, epochs: int, trouble: str, done: bool) -> None:
-        """What came of saving it."""
+        """What came of saving it. A run whose losses cannot be read fails here: it would wait for a disk for ever."""
+        if trouble:
+            self.trainer.history.settle()
         self._saved_epochs, self._trouble = epochs if not trouble else self._saved_epochs, trouble
         self.tell()
         if done:

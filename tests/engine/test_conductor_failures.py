@@ -1,18 +1,13 @@
 """What fails fails one run: the others train on, and the thread never ends."""
 
-import threading
-
 import numpy as np
 import pytest
 from torch import nn
 
 from dlcore.catalogue.architectures import MLP
-from dlcore.engine import trainer
 from dlcore.engine.conductor import Conductor
-from dlcore.engine.job import Job
-from dlcore.history import History
 from tests.engine.conducting import DIVERGING, goes_on
-from tests.running import ENDLESS, LONG, MOONS, alone, changed, fingerprint, finish, opened, take
+from tests.running import ENDLESS, MOONS, alone, changed, fingerprint, finish, opened, take
 from tests.waiting import wait_until
 
 # A run that fails
@@ -79,46 +74,6 @@ def test_no_loss_that_is_not_a_number_is_lost_from_the_history(conductor):
 
 
 # What must not end the thread
-
-
-def test_losses_that_cannot_be_read_any_more_fail_their_run_alone(conductor, monkeypatch):
-    beside = conductor.submit("beside", ENDLESS)
-    job = conductor.submit("moons", ENDLESS, paused=True)
-    take(job, 3)
-    lost = threading.Event()
-    settle_all = History.settle
-
-    def read(history):
-        if lost.is_set() and history is job.history and history._pending:
-            raise RuntimeError("the device is lost")
-        settle_all(history)
-
-    monkeypatch.setattr(History, "settle", read)
-    lost.set()
-    job.resume()
-    finish(job)
-    assert (job.status, job.failure.text) == ("failed", "RuntimeError: the device is lost")
-    assert len(job.history.losses) == job.history.steps  # of those that were lost, it is known that there were any
-    assert beside.status == "training"
-    assert goes_on(conductor)
-
-
-@pytest.mark.parametrize("act", [Job.stop, Job.resume], ids=["stopped", "at its end"])
-def test_a_run_whose_last_state_does_not_fit_into_memory_has_failed(tmp_path, monkeypatch, act):
-    def refuse(*_, **__):
-        raise MemoryError("no room for a copy")
-
-    with opened(tmp_path) as conductor:
-        job = conductor.submit("moons", MOONS, paused=True)
-        take(job, 1)
-        monkeypatch.setattr(trainer, "capture", refuse)
-        act(job)
-        finish(job)
-        assert (job.status, job.failure.text) == ("failed", "MemoryError: no room for a copy")
-        assert job.wait_saved(LONG)
-        assert conductor.store.open(job.number).status == "failed"
-        monkeypatch.undo()
-        assert goes_on(conductor)
 
 
 def test_a_saver_that_raises_ends_neither_the_run_nor_the_thread(tmp_path, monkeypatch):
