@@ -170,5 +170,6 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     monkeypatch.setattr(devices, "memory", lambda device: 2**40)
     for name in ("synchronize", "get_rng_state", "set_rng_state"):
         monkeypatch.setattr(torch.cuda, name, getattr(DEVICE, name))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a stand-in")
     return DEVICE

@@ -11,6 +11,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from dlcore.catalogue import devices
 from dlcore.history import LOST, History
 from dlcore.later import torch
 from dlcore.recipe import Recipe, repeat
@@ -189,8 +190,12 @@ def _unprintable(text: str, besides: str = "") -> bool:
 
 
 def environment(device: str, threads: int = 0) -> dict[str, str]:
-    """What a run's numbers and speed hang on besides its recipe; `threads`, where they are known."""
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    """What a run's numbers and speed hang on besides its recipe; `threads`, where they are known. Of a run from another
+    machine, its device may be one that this one lacks.
+    """
+    name = platform.processor() or platform.machine()
+    if device == "cuda":
+        name = torch.cuda.get_device_name() if torch.cuda.is_available() else devices.TITLES[device]
     versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
     found = {"python": platform.python_version(), **versions, "system": platform.platform(terse=True), "device": name}
     return found | ({"threads": str(threads)} if threads else {})

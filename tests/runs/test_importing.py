@@ -190,3 +190,16 @@ def test_a_recipe_that_runs_nowhere_is_told_when_a_folder_is_entered(foundling):
     with pytest.raises(StoreError, match=r"Run 2 cannot be imported by itself: .*model is lenet, which needs pictures"):
         runs.take_in(2)
     assert runs.rows() == []
+
+
+def test_a_run_of_a_device_that_this_machine_lacks_is_entered(runs, monkeypatch):
+    monkeypatch.setattr(checkpoints, "check_weights", lambda checkpoint, recipe: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    one = record(recipe=changed(MOONS, device="cuda"), history=history(2), status="training")
+    one.number = runs.create(one)
+    runs.hold(one.number)
+    runs.save(one, [checkpoint(2)])
+    with contextlib.closing(lost(runs)) as found:
+        assert found.take_in(one.number) == []
+        assert found.open(one.number).first_recipe == one.first_recipe
+        assert found.open(one.number).environment["device"] == "NVIDIA GPU (CUDA)"
