@@ -123,8 +123,9 @@ class Trainer:
         start, standing = time.perf_counter(), self.clock.since is None
         event = next(self._events, None)
         last = isinstance(event, Step) and self.place.steps + 1 == self.steps_per_epoch
-        if last and self.recipe.device == "cuda":
-            torch.cuda.synchronize()  # or the epoch's training would be billed to its evaluation
+        if last and self.recipe.device != "cpu":
+            # Or the epoch's training would be billed to its evaluation.
+            getattr(torch, self.recipe.device).synchronize()
         spent = time.perf_counter() - start
         self.working += spent
         if standing:  # a single step while paused
