@@ -43,6 +43,7 @@ SHORT = {
     "cifar-lenet": {"epochs": 3, "batch_size": 7},
     "row-lstm": {"epochs": 3, "batch_size": 40},
     "two-moons": {"epochs": 3},
+    "spirals": {"epochs": 3},
     "linear-regression": {"epochs": 30},
     "logistic-regression": {"epochs": 30},
 }
