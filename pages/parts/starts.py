@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.parts.state.drafts import Draft
-from pages.parts.state.tab import set_widget, widget
+from pages.parts.state.tab import have_widget_show, widget
 
 STARTS = {
     "digits": "Digits",
@@ -17,7 +17,7 @@ PICTURES = "app/static/starts"  # Streamlit serves the folder `static` there
 
 def choose_start(draft: Draft) -> None:
     """Cards that start a draft from a named recipe; one of them is lit while the draft has it."""
-    set_widget("starts", draft.name if draft.name in STARTS else None)
+    have_widget_show("starts", draft.name if draft.name in STARTS else None)
     st.segmented_control(
         "Start from",
         list(STARTS),
