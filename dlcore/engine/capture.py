@@ -1,5 +1,6 @@
 """Capture: a run in training as a checkpoint, and back, bit for bit."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from dlcore.engine.randomness import RandomState
 from dlcore.engine.training import Place, Run, to_device
 from dlcore.recipe import Recipe
 from dlcore.runs.checkpoints import OTHER_NETWORK, Checkpoint, CheckpointError, form
+from dlcore.runs.reels import Frame
 
 
 def capture(run: Run, random: RandomState, epochs: int, place: int, **clocks: float) -> Checkpoint:
@@ -27,6 +29,23 @@ def capture(run: Run, random: RandomState, epochs: int, place: int, **clocks: fl
         std=_copy(run.data.std),
         **clocks,
     )
+
+
+def parameters_of(run: Run) -> dict[str, Tensor]:
+    """A copy, where the run trains."""
+    return {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
+
+
+def moved_since(run: Run, before: dict[str, Tensor]) -> dict[str, float]:
+    """By parameter: the norm of what has changed in it."""
+    now = dict(run.model.named_parameters())
+    norms = [torch.linalg.vector_norm(now[name].detach() - value) for name, value in before.items()]
+    return dict(zip(before, torch.stack(norms).tolist(), strict=True)) if norms else {}
+
+
+def frame(run: Run, epoch: int, step: int, moved: dict[str, float]) -> Frame:
+    """The run's network as it is, after an epoch and so many steps."""
+    return Frame(epoch, step, _copy(dict(run.model.state_dict())), moved)
 
 
 def restore(run: Run, checkpoint: Checkpoint) -> tuple[RandomState, Place]:
@@ -60,7 +79,7 @@ def _lay_out(optimizer: torch.optim.Optimizer) -> None:
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], recipe: Recipe, assign: bool = False) -> None:
+def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], recipe: Recipe, assign: bool = False) -> None:
     """Copy weights into a network; with `assign` they become its own. Raises CheckpointError when they do not fit."""
     if form(weights) != form(model.state_dict()):
         raise CheckpointError(OTHER_NETWORK.format(recipe.model.kind))
@@ -69,13 +88,19 @@ def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], recipe: Rec
 
 def network(recipe: Recipe, checkpoint: Checkpoint) -> Run:
     """A run that can be asked, on the CPU and without any samples; any thread may build one. Raises CheckpointError."""
-    model = skeleton(recipe.model, recipe.inputs, recipe.outputs)
-    load_weights(model, checkpoint.model, recipe, assign=True)
     if not all(_spreads(value, recipe.shape) for value in (checkpoint.mean, checkpoint.std)):
         raise CheckpointError(f"it was not normalised as {recipe.data.kind} is")
-    to_device(model, "cpu")
     none = Split(torch.empty(0), torch.empty(0))
-    data = Dataset(none, none, none, mean=checkpoint.mean, std=checkpoint.std)
+    return with_weights(recipe, checkpoint.model, Dataset(none, none, none, mean=checkpoint.mean, std=checkpoint.std))
+
+
+def with_weights(recipe: Recipe, weights: Mapping[str, Tensor], data: Dataset) -> Run:
+    """A run that can be asked, on the CPU, whose network has these weights, and not copies of them; any thread may
+    build one. Raises CheckpointError when they do not fit.
+    """
+    model = skeleton(recipe.model, recipe.inputs, recipe.outputs)
+    load_weights(model, weights, recipe, assign=True)
+    to_device(model, "cpu")
     return Run(
         recipe.model_copy(update={"device": "cpu"}), data, model, recipe.optimizer.build(recipe.model.groups(model))
     )

@@ -27,6 +27,7 @@ from dlcore.engine.trainer import Trainer
 from dlcore.engine.training import Run
 from dlcore.recipe import Recipe
 from dlcore.runs.checkpoints import Checkpoint
+from dlcore.runs.film import MOST, Film
 from dlcore.runs.records import checked_name, checked_pace
 from dlcore.runs.resuming import threads_again
 from dlcore.runs.saving import Saver
@@ -45,9 +46,16 @@ class Conductor:
     thread can swap them.
     """
 
-    def __init__(self, threads: int | None = None, store: Store | None = None, at_once: int | None = None):
+    def __init__(
+        self,
+        threads: int | None = None,
+        store: Store | None = None,
+        at_once: int | None = None,
+        frames: int = MOST,
+    ):
         """`threads`: how many cores a step of a new run may use; half of them by default. `store`: where runs are kept;
-        without one, they are gone with the process. `at_once`: see `set_at_once`.
+        without one, they are gone with the process. `at_once`: see `set_at_once`. `frames`: how many the film of a run
+        has at most, if it begins or goes on from now on; 0 for none.
 
         The other half is for the server and the browser: threads that share a step wait for the slowest of them, and
         beside a busy neighbour each step then takes many times as long.
@@ -57,6 +65,7 @@ class Conductor:
         self.store = store
         self.saver = Saver(store, self._saved) if store else None
         self.threads = threads or max(1, (os.cpu_count() or 1) // 2)
+        self.frames = frames
         self.jobs: list[Job] = []  # that are at hand, oldest first; replaced, not changed: others may be reading it
         self._inbox: deque[Callable[[], object]] = deque()
         self._wakeup = threading.Condition()  # holds for the queue, the jobs and the inbox
@@ -122,7 +131,7 @@ class Conductor:
         """
         self._open_or_tell()
         checked_pace(pace)
-        branch, trainer, checkpoint = branched(self._store_or_tell(), number, epoch, recipe, pace)
+        branch, trainer, checkpoint = branched(self._store_or_tell(), number, epoch, recipe, pace, self.frames)
         new = self._job(trainer, checked_name(name), paused, branch=branch, in_turn=in_turn)
         self._enter([new], [checkpoint])  # at once: without it, the branch could not go on
         self._enqueue([new])
@@ -214,7 +223,7 @@ class Conductor:
             raise SettingsError(problems)
         started = []
         for name, recipe in contestants:
-            trainer = Trainer(recipe, pace=pace)
+            trainer = Trainer(recipe, pace=pace, film=Film(self.frames))
             started.append(self._job(trainer, checked_name(name), paused, in_turn=in_turn))
         self._enter(started)
         for job in started:
@@ -238,7 +247,7 @@ class Conductor:
             raise
 
     def _continued(self, number: int, changes: Mapping[str, Any], paused: bool) -> Job:
-        run, trainer, passed = resumed(self.store, number, changes)
+        run, trainer, passed = resumed(self.store, number, changes, self.frames)
         threads, notes = threads_again(run.threads, self.threads)
         known = {"branch": run.branch, "created": run.created, "race": run.race, "threads": threads}
         return self._job(trainer, run.name, paused, number, resumed=True, notices=(*passed, *notes), **known)

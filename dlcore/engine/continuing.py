@@ -1,6 +1,7 @@
 """Continuing: a trainer that takes a run of the store on, from where it was left or from one of its checkpoints."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dlcore.engine.job import steered
@@ -8,16 +9,17 @@ from dlcore.engine.trainer import Trainer
 from dlcore.recipe import Recipe
 from dlcore.runs.branching import branch_problems, taken_over
 from dlcore.runs.checkpoints import Checkpoint
+from dlcore.runs.film import Film
 from dlcore.runs.records import Branch, Stored
 from dlcore.runs.resuming import check_that_something_is_left
 from dlcore.runs.store import Store, StoreError
 from dlcore.settings import SettingsError
 
 
-def resumed(store: Store, number: int, changes: Mapping[str, Any]) -> tuple[Stored, Trainer, list[str]]:
-    """The run, its trainer with `changes` made, and what was passed over to find a checkpoint, in sentences; what the
-    store has of the run beyond its checkpoint goes. Raises StoreError when it cannot go on, SettingsError for changes
-    that are none.
+def resumed(store: Store, number: int, changes: Mapping[str, Any], frames: int) -> tuple[Stored, Trainer, list[str]]:
+    """The run, its trainer with `changes` made and a film of up to so many `frames`, and what was passed over to find a
+    checkpoint, in sentences; what the store has of the run beyond its checkpoint goes. Raises StoreError when it cannot
+    go on, SettingsError for changes that are none.
     """
     run = store.open(number)
     if run.deleted:
@@ -35,11 +37,12 @@ def resumed(store: Store, number: int, changes: Mapping[str, Any]) -> tuple[Stor
         raise SettingsError(problems)
     check_that_something_is_left(run, trainer.recipe, history)
     store.rewind(number, history.steps, tuple(trainer.place))
+    trainer.film = replace(store.film(number, run), most=frames)
     return run, trainer, passed
 
 
 def branched(
-    store: Store, number: int, epoch: int, recipe: Recipe, pace: float | None
+    store: Store, number: int, epoch: int, recipe: Recipe, pace: float | None, frames: int
 ) -> tuple[Branch, Trainer, Checkpoint]:
     """Where a run with this recipe leaves another one, its trainer, and the weights that it goes on with. Raises
     SettingsError for a recipe that has problems or another network, StoreError when there is no such run or checkpoint.
@@ -50,4 +53,6 @@ def branched(
         raise SettingsError(problems)
     branch = Branch(number, epoch, checkpoint.step)
     history = taken_over(parent, checkpoint.step, recipe)
-    return branch, Trainer(recipe, history, branch=branch, checkpoint=checkpoint, pace=pace), checkpoint
+    film = Film(most=frames, start=epoch)
+    trainer = Trainer(recipe, history, branch=branch, checkpoint=checkpoint, pace=pace, film=film)
+    return branch, trainer, checkpoint

@@ -18,6 +18,7 @@ from dlcore.engine.job import Job, Outcome, State
 from dlcore.engine.trainer import DivergenceError, Trainer
 from dlcore.engine.training import EpochEnd, Run, Step
 from dlcore.runs.checkpoints import Checkpoint, CheckpointError
+from dlcore.runs.film import Film
 from dlcore.runs.records import PACE, Failure
 from dlcore.runs.saving import Saver
 from dlcore.runs.store import StoreError
@@ -193,6 +194,7 @@ class Driver:
     def let_go(self) -> None:
         """Forget the network of a run that is over."""
         self.trainer.run = self.trainer.best = None
+        self.trainer.film = Film()
         self.tell()
 
     def tell(self) -> None:
@@ -218,6 +220,7 @@ class Driver:
             targets=trainer.targets,
             predicted=trainer.predicted,
             best=trainer.best,
+            film=trainer.film,
             downloaded=self._downloaded,
             saved_epochs=self._saved_epochs,
             trouble=self._trouble,

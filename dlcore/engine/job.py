@@ -21,6 +21,7 @@ from dlcore.history import History
 from dlcore.recipe import Recipe, steer
 from dlcore.runs import commands
 from dlcore.runs.checkpoints import Checkpoint
+from dlcore.runs.film import Film
 from dlcore.runs.records import PACE, Branch, Failure, Record, Status, checked_pace
 from dlcore.settings import Problem, SettingsError
 
@@ -82,6 +83,7 @@ class State:
     targets: np.ndarray | None = None  # of the validation split
     predicted: np.ndarray | None = None  # for the validation split, after the last whole epoch
     best: Checkpoint | None = None  # after the best epoch since this process trains the run
+    film: Film = field(default_factory=Film)
     downloaded: float = 0.0  # share of the data, while they are fetched
     saved_epochs: int = 0  # how many are on disk
     trouble: str = ""  # why it cannot be saved, and therefore waits
@@ -132,6 +134,7 @@ class Job(Record):
     reason = _of_state("reason")
     failure = _of_state("failure")
     best = _of_state("best")
+    film = _of_state("film")
     predicted = _of_state("predicted")
     targets = _of_state("targets")
     downloaded = _of_state("downloaded")

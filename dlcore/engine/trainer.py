@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from dlcore.catalogue.splits import Dataset
-from dlcore.engine.capture import capture, restore
+from dlcore.engine.capture import capture, frame, moved_since, parameters_of, restore
 from dlcore.engine.clocks import Stopwatch
 from dlcore.engine.randomness import RandomState
 from dlcore.engine.training import EpochEnd, Evaluating, Place, Run, Step, build, score, train
@@ -23,6 +23,7 @@ from dlcore.engine.training import steer as steer_run
 from dlcore.history import Epoch, History
 from dlcore.recipe import Recipe
 from dlcore.runs.checkpoints import Checkpoint
+from dlcore.runs.film import Film
 from dlcore.runs.records import PACE, Branch, pace_at, recipe_at
 
 CHECK = 0.2  # seconds between two looks for a loss that is not a number
@@ -49,9 +50,10 @@ class Trainer:
         branch: Branch | None = None,
         checkpoint: Checkpoint | None = None,
         pace: float | None = None,
+        film: Film = Film(),  # noqa: B008 - immutable
     ):
         """`recipe` is the run's first; with a `checkpoint` it goes on there, after the `history` up to it. The `pace`
-        with which it begins is part of its history, so that it holds when the run goes on.
+        with which it begins is part of its history, so that it holds when the run goes on. So does the `film`.
 
         What may be read between two steps: `recipe` as it is now, `pace` in steps a second (None for full speed), ….
         """
@@ -66,6 +68,8 @@ class Trainer:
         self.targets: np.ndarray | None = None  # of the validation split
         self.predicted: np.ndarray | None = None  # for it, after the last whole epoch
         self.best: Checkpoint | None = None  # after the best epoch since it began here
+        self.film = film
+        self._moved: dict[str, float] = {}  # by the last step of the epoch, if its frame is wanted
         self.place, self.clock = Place(), Stopwatch()
         self.stepping = self.working = 0.0  # seconds in training steps, and in all
         if checkpoint:
@@ -103,6 +107,9 @@ class Trainer:
         self.over = bool(self.reason)
         if self.over or (self.place.epochs >= self.recipe.epochs and not self.place.steps):
             self.predicted = score(run, data.validation).predicted  # no epoch's end will tell
+        self.film = self.film.bounded(sum(value.nbytes for value in run.model.state_dict().values()))
+        if self.place == (self.film.start, 0) and not self.film and self.film.wants(self.place.epochs):
+            self.film = self.film.plus(frame(run, self.place.epochs, self.history.steps, {}))
         self._events, self.run = train(run, self.place), run
 
     @contextlib.contextmanager
@@ -121,8 +128,12 @@ class Trainer:
         """
         self._follow_changes()
         start, standing = time.perf_counter(), self.clock.since is None
+        last = self.place.steps + 1 == self.steps_per_epoch
+        before = parameters_of(self.run) if last and self._films(self.place.epochs + 1) else None
         event = next(self._events, None)
-        last = isinstance(event, Step) and self.place.steps + 1 == self.steps_per_epoch
+        last = last and isinstance(event, Step)
+        if last and before:
+            self._moved = moved_since(self.run, before)
         if last and self.recipe.device != "cpu":
             # Or the epoch's training would be billed to its evaluation.
             getattr(torch, self.recipe.device).synchronize()
@@ -218,6 +229,9 @@ class Trainer:
         )
         self.predicted = end.validation.predicted
         self.history.add_epoch(row)
+        if self._films(end.epoch):
+            self.film = self.film.plus(frame(self.run, end.epoch, steps, self._moved))
+        self._moved = {}
         stop = self.run.recipe.stop
         if stop.not_a_number and not math.isfinite(row.train_loss + row.val_loss):
             self.look()
@@ -227,6 +241,10 @@ class Trainer:
             self.best = self.capture()
         self.reason = stop.after_epoch(self.history)
         self.over = bool(self.reason)
+
+    def _films(self, epoch: int) -> bool:
+        """Whether the frame of the epoch in hand is kept."""
+        return self.film.wants(epoch, last=epoch == self.recipe.epochs)
 
     def _follow_changes(self) -> None:
         """Train by what the history says of this step: of changes just made, and of those that a run repeats which goes

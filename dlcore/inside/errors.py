@@ -1,5 +1,5 @@
-"""What a view raises for what it cannot show."""
+"""What a view raises for what it cannot show; a film, which stands below the views, raises the same."""
 
+from dlcore.runs.film import LookError
 
-class LookError(ValueError):
-    """What is asked for cannot be seen; its text is a sentence for people that says what can."""
+__all__ = ["LookError"]

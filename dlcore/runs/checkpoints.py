@@ -13,7 +13,7 @@ import itertools
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -83,7 +83,7 @@ def fits(parent: Recipe, recipe: Recipe) -> bool:
     return form(one) == form(other)
 
 
-def form(weights: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+def form(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
     """What two networks have in common that can have the same weights."""
     return {name: (value.shape, value.dtype) for name, value in weights.items()}
 
@@ -101,7 +101,7 @@ def _is_memory_of(memory: dict[str, Any], groups: list[dict[str, Any]]) -> bool:
     if not memory["state"].keys() <= set(range(len(parameters))):
         return False
     return all(
-        value is None or (_is_plain(value) and value.shape == (() if name in SINGLE else parameters[place].shape))
+        value is None or (is_plain(value) and value.shape == (() if name in SINGLE else parameters[place].shape))
         for place, state in memory["state"].items()
         for name, value in state.items()
     )
@@ -109,11 +109,16 @@ def _is_memory_of(memory: dict[str, Any], groups: list[dict[str, Any]]) -> bool:
 
 def write(checkpoint: Checkpoint, file: Path) -> None:
     """Write so that the file is whole or not there, whatever happens meanwhile. Raises OSError."""
+    save(vars(checkpoint), file, checkpoint.size)
+
+
+def save(values: dict[str, Any], file: Path, size: int) -> None:
+    """Write tensors and plain values, of about so many bytes, in the same way."""
     with whole(file) as partial:
         try:
-            torch.save(vars(checkpoint), partial)
+            torch.save(values, partial)
         except RuntimeError as error:  # torch's writer hides the OSError
-            if shutil.disk_usage(partial.parent).free < checkpoint.size:
+            if shutil.disk_usage(partial.parent).free < size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
             raise OSError(f"writing {file.name} failed: {str(error).splitlines()[0]}") from error
 
@@ -141,6 +146,20 @@ def read(file: Path) -> Checkpoint:
     """Raises CheckpointError for what is damaged, of a newer format, or not a checkpoint of ours; and for one whose
     weights are no numbers, from which nothing can go on.
     """
+    values = load(file)
+    try:
+        checkpoint = Checkpoint(**values)
+    except TypeError as error:
+        raise CheckpointError(NOT_OURS) from error
+    if not _has_types(checkpoint):
+        raise CheckpointError(NOT_OURS)
+    if not all(value.isfinite().all() for value in checkpoint.model.values()):
+        raise CheckpointError("it holds weights that are no numbers")
+    return checkpoint
+
+
+def load(file: Path, not_ours: str = NOT_OURS) -> dict[str, Any]:
+    """The values that were saved in a file, of which only the format is checked. Raises CheckpointError."""
     if file.is_dir():
         raise CheckpointError("it is a folder")
     if file.exists() and not file.is_file():  # such as a pipe, which might never end
@@ -156,45 +175,37 @@ def read(file: Path) -> Checkpoint:
         raise CheckpointError("it is not there any more") from error
     except Exception as error:  # a file of any content can fail in any way
         raise CheckpointError(f"it is damaged ({type(error).__name__})") from error
-    if not isinstance(values, dict) or not _is_count(values.get("format")):
-        raise CheckpointError(NOT_OURS)
+    if not isinstance(values, dict) or not is_count(values.get("format")):
+        raise CheckpointError(not_ours)
     if values["format"] > FORMAT:
         raise CheckpointError(f"it has format {values['format']}, and this dlcore reads up to {FORMAT}: update dlcore")
-    try:
-        checkpoint = Checkpoint(**values)
-    except TypeError as error:
-        raise CheckpointError(NOT_OURS) from error
-    if not _has_types(checkpoint):
-        raise CheckpointError(NOT_OURS)
-    if not all(value.isfinite().all() for value in checkpoint.model.values()):
-        raise CheckpointError("it holds weights that are no numbers")
-    return checkpoint
+    return values
 
 
 def _has_types(found: Checkpoint) -> bool:
     """Whether every field holds what `capture` puts there."""
     counts = (found.epochs, found.place, found.step, found.seed)
     return (
-        all(map(_is_count, counts))
+        all(map(is_count, counts))
         and all(map(_is_amount, (found.elapsed, found.stepping, found.working)))
         and isinstance(found.optimizer_kind, str)
-        and _is_dict(found.model, str, _is_plain)
+        and is_dict(found.model, str, is_plain)
         and _is_memory(found.optimizer)
-        and _is_dict(found.random, str, lambda value: _is_plain(value) and value.dtype == torch.uint8)
+        and is_dict(found.random, str, lambda value: is_plain(value) and value.dtype == torch.uint8)
         and _is_generators(found.random.get("cpu"))
-        and all(_is_plain(value) and value.is_floating_point() for value in (found.mean, found.std))
+        and all(is_plain(value) and value.is_floating_point() for value in (found.mean, found.std))
     )
 
 
 def _is_memory(value: Any) -> bool:
     """Whether this is the state of an optimizer, as far as it can be told without one."""
-    if not (_is_dict(value, str) and _is_dict(value.get("state"), int, lambda state: _is_dict(state, str))):
+    if not (is_dict(value, str) and is_dict(value.get("state"), int, lambda state: is_dict(state, str))):
         return False
     groups = value.get("param_groups")
     return isinstance(groups, list) and all(
-        _is_dict(group, str)
+        is_dict(group, str)
         and isinstance(group.get("params"), list)
-        and all(map(_is_count, group["params"]))
+        and all(map(is_count, group["params"]))
         and _is_amount(group.get("lr"))
         for group in groups
     )
@@ -209,7 +220,7 @@ def _is_generators(state: torch.Tensor | None) -> bool:
     return True
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value <= MOST
 
 
@@ -217,11 +228,11 @@ def _is_amount(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= LARGEST
 
 
-def _is_dict(value: Any, key: type, fits: Callable[[Any], bool] = lambda item: True) -> bool:
+def is_dict(value: Any, key: type, fits: Callable[[Any], bool] = lambda item: True) -> bool:
     return isinstance(value, dict) and all(type(name) is key and fits(item) for name, item in value.items())
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether this is a tensor whose numbers are all there, one by one: other kinds fail later, or grow when used."""
     if (
         not isinstance(value, torch.Tensor)

@@ -3,12 +3,14 @@
     epoch-3.pt      a checkpoint (epoch-3+20.pt: 20 steps into epoch 4)
     lock            held by the process that trains the run; it ends with that process, however that ended
     run.json        what the run is (`manifest`)
+    frames/         its film (`reels`)
 
 Functions raise OSError when the disk fails.
 """
 
 import contextlib
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from dlcore.runs import checkpoints as files
+from dlcore.runs import reels
 from dlcore.runs.checkpoints import Checkpoint, CheckpointError
 from dlcore.runs.records import Record, Stored
 
@@ -32,6 +35,11 @@ class Kept(NamedTuple):
     epoch: int  # whole epochs done
     place: int  # steps done of the one after
     file: Path
+
+
+def runs_root() -> Path:
+    """Where runs are kept: `runs/` below the working directory, unless DLCORE_RUNS says otherwise."""
+    return Path(os.environ.get("DLCORE_RUNS") or "runs")
 
 
 def numbers(root: Path) -> list[int]:
@@ -109,8 +117,8 @@ def file_of(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def size(folder: Path) -> int:
-    """Bytes of all its checkpoints."""
-    return sum(file.stat().st_size for file in folder.glob("*.pt") if file.is_file())
+    """Bytes of all its checkpoints, and of its film."""
+    return reels.size(folder) + sum(file.stat().st_size for file in folder.glob("*.pt") if file.is_file())
 
 
 def latest(folder: Path, run: Stored) -> tuple[Checkpoint | None, list[str]]:
@@ -152,8 +160,11 @@ def prune(folder: Path, run: Record, each: int) -> None:
 
 
 def remove_after(folder: Path, place: tuple[int, int]) -> None:
-    """Remove the checkpoints after a place (whole epochs, steps of the one after), and what was not written whole."""
+    """Remove the checkpoints and frames after a place (whole epochs, steps of the one after), and what was not written
+    whole.
+    """
     later = [kept.file for kept in checkpoints(folder) if (kept.epoch, kept.place) > place]
     for file in [*later, *folder.glob("*.partial")]:
         if file.is_file():
             file.unlink(missing_ok=True)
+    reels.remove_after(folder, place[0])

@@ -10,6 +10,7 @@ from dlcore.history import LOST, Change, Epoch, History, in_order
 from dlcore.recipe import Recipe
 from dlcore.runs import checkpoints, folder, manifest
 from dlcore.runs.checkpoints import Checkpoint, CheckpointError
+from dlcore.runs.database import StoreError
 from dlcore.runs.manifest import ManifestError
 from dlcore.runs.records import LONGEST_NOTE, Branch, Stored
 
@@ -37,13 +38,18 @@ def unlisted(path: Path) -> Unlisted | None:
     return Unlisted(int(path.name), name, kept[0].epoch, problem)
 
 
-def recover(path: Path, recipe: Recipe | None) -> tuple[Stored | None, list[str]]:
-    """The run of a folder as it was at the latest checkpoint that can be used (None when none can), with a note on what
-    is lost; and a sentence on every checkpoint passed over. `recipe` where the folder tells none. Raises ManifestError.
+def recover(path: Path, recipe: Recipe | None) -> tuple[Stored, list[str]]:
+    """The run of a folder as it was at the latest checkpoint that can be used, with a note on what is lost; and a
+    sentence on every checkpoint passed over. `recipe` where the folder tells none. Raises StoreError when it cannot be
+    had.
     """
-    number = int(path.name)
-    run = Stored(0, f"run {number}", recipe) if recipe else manifest.read(path)
-    run.number, passed = number, []
+    number, passed = int(path.name), []
+    try:
+        run = Stored(0, f"run {number}", recipe) if recipe else manifest.read(path)
+    except ManifestError as error:
+        told = f"name the recipe, as in `python -m dlcore import {number} --recipe two-moons`"
+        raise StoreError(f"Run {number} cannot be imported by itself: {error}; {told}.") from error
+    run.number = number
     for kept in [one for one in folder.checkpoints(path) if one.file.is_file()]:
         try:
             last = checkpoints.read(kept.file)
@@ -51,7 +57,7 @@ def recover(path: Path, recipe: Recipe | None) -> tuple[Stored | None, list[str]
             return replace(as_it_was(run, last), note=_note(run.note, last)), passed
         except CheckpointError as error:
             passed.append(folder.passed_over(kept, number, error))
-    return None, passed
+    raise StoreError(" ".join([f"Run {number} cannot be imported: no checkpoint can be used.", *passed]))
 
 
 def _note(words: str, last: Checkpoint) -> str:

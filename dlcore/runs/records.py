@@ -15,6 +15,7 @@ from dlcore.catalogue import devices
 from dlcore.history import LOST, History
 from dlcore.later import torch
 from dlcore.recipe import Recipe, repeat
+from dlcore.runs.film import MOST, Film
 from dlcore.settings import Problem, SettingsError
 
 Status = Literal["queued", "preparing", "training", "paused", "finished", "stopped", "failed", "interrupted"]
@@ -48,6 +49,7 @@ class Record:
     status: ClassVar[Status]
     elapsed: ClassVar[float]  # seconds on the clock, pauses left out
     stepping: ClassVar[float]  # seconds spent in training steps
+    film: ClassVar[Film] = Film()  # what of it is at hand while the run trains
 
     number: int
     name: str
@@ -160,6 +162,14 @@ def checked_threads(threads: int) -> int:
         told = f"threads is {threads}; this machine has {cores} core{'s' * (cores > 1)}, so it takes 1 to {cores}."
         raise SettingsError([Problem("threads", told)])
     return threads
+
+
+def checked_frames(frames: int) -> int:
+    """How many frames a film may have. Raises SettingsError for a number that cannot be."""
+    if not 0 <= frames <= MOST:
+        told = f"frames is {frames}; a film has up to {MOST} frames, so it takes 0 to {MOST}."
+        raise SettingsError([Problem("frames", told)])
+    return frames
 
 
 def branch_name(parent: str, epoch: int) -> str:

@@ -2,7 +2,7 @@
 
     runs/dlcore.db       SQLite: recipes, statuses, every loss and every epoch, names, notes, tags (dlcore-2.db, and so
                          on, once the one before was found damaged)
-    runs/12/             what belongs to run 12: its checkpoints, its lock, and what it is (`folder`, `manifest`)
+    runs/12/             what belongs to run 12: checkpoints, film, lock, and what it is (`folder`, `reels`, `manifest`)
 
 A run has one writer, which holds its lock; any number of processes read. A lock ends with its process, however that
 ended: a run that was under way and whose lock nobody holds was interrupted. What is written is committed whole, metrics
@@ -14,7 +14,6 @@ runs that are held are entered there again, whole.
 
 import contextlib
 import json
-import os
 import shutil
 import sqlite3
 import time
@@ -23,24 +22,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dlcore.recipe import Recipe
-from dlcore.runs import checkpoints, commands, folder, groups, importing, manifest, retention, rows
+from dlcore.runs import checkpoints, commands, folder, groups, importing, manifest, reels, retention, rows
 from dlcore.runs.checkpoints import Checkpoint, CheckpointError
 from dlcore.runs.commands import Command, Request
 from dlcore.runs.database import Database, StoreError, listed
-from dlcore.runs.folder import Kept
+from dlcore.runs.film import Film
+from dlcore.runs.folder import Kept, runs_root
 from dlcore.runs.groups import Group, Kind
 from dlcore.runs.importing import Unlisted
 from dlcore.runs.locks import Locks
-from dlcore.runs.manifest import ManifestError
 from dlcore.runs.records import ACTIVE, Record, Status, Stored
+from dlcore.runs.reels import Shelf
 
 T = TypeVar("T")
 IMPORT = "The Runs page offers to enter them again; on the command line, python -m dlcore runs tells of them."
-
-
-def runs_root() -> Path:
-    """Where runs are kept: `runs/` below the working directory, unless DLCORE_RUNS says otherwise."""
-    return Path(os.environ.get("DLCORE_RUNS") or "runs")
 
 
 class Store:
@@ -164,6 +159,13 @@ class Store:
         with self.database.translate_errors():
             return folder.latest(self._folder(run.number), run)
 
+    def film(self, number: int, run: Stored | None = None) -> Film:
+        """A run's frames, which are read when they are asked for; `run`, if given, is that run as it was read."""
+        run, path = run or self.open(number), self._folder(number)
+        with self.database.translate_errors():
+            filed = tuple(epoch for epoch in reels.epochs(path) if epoch <= len(run.history.epochs))
+        return Film(start=run.branch.epoch if run.branch else 0, filed=filed, shelf=Shelf(path, run.first_recipe))
+
     def unlisted(self) -> list[Unlisted]:
         """Folders of runs, with checkpoints, that the list of runs does not know, as when it was lost; oldest first."""
         with self.database.translate_errors():
@@ -204,14 +206,8 @@ class Store:
             told = f"{self.root} has no such folder with checkpoints of a run that is not in the list already"
             raise StoreError(f"Run {number} cannot be imported: {told}.")
         path = self._folder(number)
-        try:
-            with self.database.translate_errors():
-                run, passed = importing.recover(path, recipe)
-        except ManifestError as error:
-            told = f"name the recipe, as in `python -m dlcore import {number} --recipe two-moons`"
-            raise StoreError(f"Run {number} cannot be imported by itself: {error}; {told}.") from error
-        if run is None:
-            raise StoreError(" ".join([f"Run {number} cannot be imported: no checkpoint can be used.", *passed]))
+        with self.database.translate_errors():
+            run, passed = importing.recover(path, recipe)
         self.save(run)
         with self.database.translate_errors():
             values = {"note": run.note, "size": folder.size(path)}
@@ -234,10 +230,12 @@ class Store:
         self.database.write(lambda db: rows.save(db, record, values, again, lambda: manifest.words(path, record)))
         if number in self._locks:
             self._write_manifest(record)
-        if found or again:
-            with self.database.translate_errors():  # takes its time, so nobody is locked out
+        with self.database.translate_errors():  # takes its time, so nobody is locked out
+            filmed = reels.save(path, record.film.epochs, record.film.held, again) if record.film else False
+            if found or again:
                 self._save_checkpoints(record, found) if found else self._locks.restore_latest(number)
-                last["size"] = folder.size(path)
+            last |= {"size": folder.size(path)} if found or again or filmed else {}
+        if last:
             self.database.write(lambda db: rows.update(db, number, last))
         with self.database.lock, self.database.translate_errors():
             if not self._locks.is_saved(number, where, self.database.opened):
@@ -255,8 +253,8 @@ class Store:
         folder.prune(path, record, found[-1].size)
 
     def rewind(self, number: int, step: int, place: tuple[int, int]) -> None:
-        """Forget what was measured after a step, so that the run can go on from there; checkpoints after that place
-        (whole epochs and steps of the one after), too.
+        """Forget what was measured after a step, so that the run can go on from there; checkpoints and frames after
+        that place (whole epochs and steps of the one after), too.
         """
         self.database.write(lambda db: rows.rewind(db, number, step))
         with self.database.translate_errors():
