@@ -36,13 +36,14 @@ PREDICT = _argument(
     **{"metavar": "X", "nargs": "+", "action": "extend", "default": []},
 )
 THREADS = _argument("--threads", "how many cores a step may use; by default half of them", metavar="N", type=int)
+FRAMES = _argument("--frames", "how many frames its film has at most; 0 for none", metavar="N", type=int)
 TRAINING = (SET, PREDICT, JSON)
 
 # Name, function, what it does, and its arguments: all in the order of `--help`.
 COMMANDS = (
     ("recipes", show_recipes, "list the named recipes"),
     ("settings", show_settings, "list everything that --set can change"),
-    ("train", train, "train a recipe", RECIPE, NAME, THREADS, *TRAINING),
+    ("train", train, "train a recipe", RECIPE, NAME, THREADS, FRAMES, *TRAINING),
     ("runs", list_runs, "list the runs that are kept", JSON),
     ("show", show_run, "show a run: its epochs, its changes, its recipe", ID, JSON),
     ("resume", resume, "let a run go on where it was left, or where it is paused", ID, *TRAINING),

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -20,7 +21,7 @@ from dlcore.engine.predicting import predict
 from dlcore.engine.training import Run, score
 from dlcore.history import Epoch
 from dlcore.recipe import change
-from dlcore.runs.records import LONGEST_NAME, branch_name, checked_threads
+from dlcore.runs.records import LONGEST_NAME, branch_name, checked_frames, checked_threads
 from dlcore.runs.store import Store, StoreError
 
 POLL = 0.05  # seconds between two looks at the job
@@ -31,9 +32,11 @@ def train(options: argparse.Namespace) -> int:
     recipe = read_recipe(options.recipe, options.changes)
     name = Path(options.recipe).stem[:LONGEST_NAME] if options.name is None else options.name
     inputs = inputs_of(recipe, options.predict)
-    threads = options.threads and checked_threads(options.threads)
+    how = {"threads": options.threads and checked_threads(options.threads)}
+    if options.frames is not None:
+        how["frames"] = checked_frames(options.frames)
     begin = lambda conductor: conductor.submit(name, recipe, paused=True)  # noqa: E731
-    return _watch(begin, inputs, options.json, threads=threads)
+    return _watch(begin, inputs, options.json, **how)
 
 
 def resume(options: argparse.Namespace) -> int:
@@ -62,13 +65,15 @@ def _watch(
     inputs: torch.Tensor,
     as_json: bool,
     store: Store | None = None,
-    threads: int | None = None,
+    **how: Any,
 ) -> int:
-    """Begin a job, which waits so that nothing of it is missed, and tell how it goes, until it is over and saved."""
+    """Begin a job, which waits so that nothing of it is missed, and tell how it goes, until it is over and saved; `how`
+    is the conductor to train it.
+    """
     store = _writable(store or Store())
     problem_before = store.problem
     with contextlib.closing(store):
-        with contextlib.closing(Conductor(threads, store)) as conductor:
+        with contextlib.closing(Conductor(store=store, **how)) as conductor:
             job = begin(conductor)
             with _stopping(job):
                 if as_json:

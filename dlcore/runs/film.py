@@ -49,12 +49,13 @@ class Film(Sequence[Frame]):
 
     def wants(self, epoch: int, last: bool = False) -> bool:
         """Whether the frame of this epoch, later than all that are kept, would be kept; the run's last one would."""
-        return (last and self.most > 1) or self._on_grid(epoch, epoch)
+        return (last and self.most > 1) or self._fits(epoch, self._distance(epoch))
 
     def plus(self, frame: Frame) -> Film:
         """With one more frame, of a later epoch, and without those that are then too close to each other."""
-        filed = tuple(epoch for epoch in self.filed if self._on_grid(epoch, frame.epoch))
-        held = [one for one in self.held if self._on_grid(one.epoch, frame.epoch)]
+        every = self._distance(frame.epoch)
+        filed = tuple(epoch for epoch in self.filed if self._fits(epoch, every))
+        held = [one for one in self.held if self._fits(one.epoch, every)]
         return replace(self, filed=filed, held=(*held, frame))
 
     def at(self, epoch: int) -> Frame:
@@ -83,14 +84,18 @@ class Film(Sequence[Frame]):
     def __iter__(self) -> Iterator[Frame]:
         return iter(self.read()[0])
 
-    def _on_grid(self, epoch: int, latest: int) -> bool:
-        """Whether an epoch is one of those that are kept when `latest` is the last one."""
+    def _distance(self, latest: int) -> int:
+        """From one epoch that is kept to the next, when `latest` is the last one; 0 when there is no next one."""
         if self.most < 2:
-            return self.most == 1 and epoch == self.start
+            return 0
         every = 1
         while -(-(latest - self.start) // every) >= self.most:  # with both ends, one more than there are gaps
             every *= 2
-        return (epoch - self.start) % every == 0
+        return every
+
+    def _fits(self, epoch: int, every: int) -> bool:
+        """Whether an epoch is one of those that are kept so far from each other."""
+        return (epoch - self.start) % every == 0 if every else self.most == 1 and epoch == self.start
 
     def _kept(self, epoch: int | None = None) -> str:
         """Which epochs are kept, as a sentence for people."""

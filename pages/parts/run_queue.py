@@ -6,6 +6,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from dlcore.engine.job import Job
+from dlcore.runs.film import MOST
+from dlcore.runs.records import checked_frames
 from pages.parts.attempts import attempt
 from pages.parts.panels import escape
 from pages.parts.state.process import conductor, store
@@ -37,6 +39,17 @@ def run_queue() -> None:
             help="How many cores the arithmetic of a step may use, for runs that begin from now on. More is not always "
             "quicker: small networks, and those beside other programs, wait for the slowest core.",
         )
+        st.number_input(
+            "Frames of the film",
+            0,
+            MOST,
+            conductor().frames,
+            key="queue/frames",
+            on_change=lambda: attempt(set_frames, widget("queue/frames")),
+            width=130,
+            help="After how many of its epochs, evenly spaced, a run keeps its weights, so that you can go back and "
+            "look: for runs that begin or go on from now on, and in 64 MB at most; 0 keeps none.",
+        )
         if not waiting:
             st.caption("Nothing waits.")
         with st.container(gap=None):
@@ -63,6 +76,11 @@ def queue_button(jobs: list[Job], icon: str, what: str, act: Callable, disabled:
 def set_at_once(number: int) -> None:
     conductor().set_at_once(number)
     store().set_setting("at_once", number)
+
+
+def set_frames(number: int) -> None:
+    conductor().frames = checked_frames(number)
+    store().set_setting("frames", number)
 
 
 def set_threads(number: int) -> None:

@@ -76,6 +76,20 @@ def test_training_leaves_the_callers_threads_alone(train):
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "epochs"), [((), (0, 1, 2, 3)), (("--frames", "2"), (0, 3)), (("--frames", "0"), ())]
+)
+def test_a_run_has_as_many_frames_as_are_asked_for(train, runs, arguments, epochs):
+    start, *_ = train(*MOONS, "--set", "epochs=3", *arguments)
+    assert runs.film(int(start["id"])).epochs == epochs
+
+
+def test_a_film_that_cannot_be_is_refused(run):
+    assert refused(run, "train", "two-moons", "--frames", "201") == (
+        "frames is 201; a film has up to 200 frames, so it takes 0 to 200."
+    )
+
+
 # Predictions
 
 

@@ -5,6 +5,7 @@ import os
 import pytest
 import streamlit as st
 
+from dlcore.runs.film import MOST
 from pages.parts.state import process
 from tests.pages.helpers import find, go, opened, press
 from tests.pages.kept_runs import entered, fill, shown
@@ -56,3 +57,14 @@ def test_how_many_cores_a_step_uses_is_kept_for_the_next_start(root, monkeypatch
         process.conductor().close()
         st.cache_resource.clear()
         assert process.conductor().threads == threads
+
+
+def test_how_many_frames_a_film_has_is_kept_for_the_next_start(root):
+    entered(root)
+    at = shown()
+    assert find(at.number_input, "Frames of the film").value == MOST
+    fill(at, at.number_input, "Frames of the film", 7)
+    assert process.conductor().frames == 7
+    process.conductor().close()
+    st.cache_resource.clear()
+    assert process.conductor().frames == 7

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,9 +14,10 @@ from dlcore.catalogue.datasets import Data
 from dlcore.engine.job import Job
 from dlcore.inside.errors import LookError
 from dlcore.inside.samples import of_each_class, validation_pictures
-from dlcore.runs.film import Frame
-from dlcore.runs.records import Record
-from pages.parts.state.process import jobs, stored_weights
+from dlcore.runs.checkpoints import CheckpointError
+from dlcore.runs.film import Film
+from dlcore.runs.records import Record, Stored
+from pages.parts.state.process import REMEMBERED, jobs, record, store, stored_weights
 
 if TYPE_CHECKING:
     from dlcore.engine.training import Run
@@ -33,9 +34,20 @@ def job_of(run: Record) -> Job | None:
     return next((job for job in jobs() if job.number == run.number), None)
 
 
-def film_of(run: Record) -> Sequence[Frame]:
-    """The frames that are kept of a run, first to last."""
-    return ()
+def film_of(run: Record) -> Film:
+    """The frames that are kept of a run: of a job at hand those of now, else those on disk, of which the list is read
+    once a second at most. Raises StoreError.
+    """
+    job = job_of(run)
+    if not store() or (job and job.film):
+        return job.film if job else Film()
+    return _film_lately(run.number)
+
+
+@st.cache_resource(show_spinner=False, ttl=1, max_entries=REMEMBERED)
+def _film_lately(number: int) -> Film:
+    run = record(number)
+    return store().film(number, run if isinstance(run, Stored) else None)
 
 
 def ask_stored(run: Record, epoch: int | None, function: Callable[[Run], Any], gradients: bool) -> Future:
@@ -49,16 +61,34 @@ def _answer(run: Record, epoch: int | None, function: Callable[[Run], Any], grad
     from dlcore.catalogue.datasets import load
 
     torch.set_num_threads(1)
-    network = stored_weights(run, best=False).network if epoch is None else _at(run, epoch)
-    normalised_by = {"mean": network.data.mean, "std": network.data.std}
-    network = replace(network, data=replace(load(network.recipe.data), **normalised_by))
+    if epoch is None:
+        network = stored_weights(run, best=False).network
+        normalised_by = {"mean": network.data.mean, "std": network.data.std}
+        network = replace(network, data=replace(load(network.recipe.data), **normalised_by))
+    else:
+        network = _at(run, epoch)
+    network.model.eval()
     with torch.enable_grad() if gradients else torch.inference_mode():
         return function(network)
 
 
 def _at(run: Record, epoch: int) -> Run:
-    kept = [frame.epoch for frame in film_of(run)]
-    raise LookError(f"Epoch {epoch} of run {run.number} is not kept; there are {kept or 'none'}.")
+    """A run's network as it was after an epoch, by its recipe of then, with its data. Raises LookError when that epoch
+    is not kept.
+    """
+    from dlcore.catalogue.datasets import load
+    from dlcore.engine.capture import with_weights
+
+    if run.branch and epoch < run.branch.epoch:
+        parent, first = run.branch.parent, run.branch.epoch
+        raise LookError(f"Run {run.number} began after epoch {first} of run {parent}: look at epoch {epoch} there.")
+    frame = film_of(run).at(epoch)
+    recipe = run.recipe_at(frame.step)
+    weights = {name: value.clone() for name, value in frame.weights.items()}  # whatever is done to them, the film stays
+    try:
+        return with_weights(recipe, weights, load(recipe.data))
+    except CheckpointError as error:
+        raise LookError(f"The frame of epoch {epoch} of run {run.number} cannot be used: {error}.") from error
 
 
 class Samples(NamedTuple):

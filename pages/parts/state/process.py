@@ -16,6 +16,7 @@ import streamlit as st
 from dlcore.engine.job import Job
 from dlcore.runs.checkpoints import CheckpointError
 from dlcore.runs.checkpoints import read as read_checkpoint
+from dlcore.runs.film import MOST
 from dlcore.runs.records import Record, Stored
 from dlcore.runs.store import Store, StoreError
 
@@ -50,7 +51,8 @@ def conductor() -> Conductor:
     at_once = runs.setting("at_once", AT_ONCE) if runs else AT_ONCE
     threads = runs.setting("threads", 0) if runs else 0
     threads = min(threads, os.cpu_count() or 1) or None  # there may have been more when it was chosen
-    return Conductor(threads, runs if runs and runs.writable else None, at_once)
+    frames = runs.setting("frames", MOST) if runs else MOST
+    return Conductor(threads, runs if runs and runs.writable else None, at_once, frames)
 
 
 @st.cache_resource(show_spinner=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlcore.engine.job import Job
-from dlcore.runs.film import Frame
+from dlcore.runs.film import Film
 from dlcore.runs.records import Record
 from pages.parts.asking import Heard, Question, hear
 from pages.parts.state.looking import ask_stored, film_of, job_of
@@ -23,8 +23,8 @@ class Subject(NamedTuple):
     epoch: int | None = None  # whose frame is looked at; None for the run as it is now, or as it was left
 
     @property
-    def film(self) -> Sequence[Frame]:
-        """The frames that are kept of it, first to last."""
+    def film(self) -> Film:
+        """The frames that are kept of it, first to last; those on disk are read when they are asked for."""
         return film_of(self.run)
 
     @property
