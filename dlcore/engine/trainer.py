@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from dlcore.catalogue.splits import Dataset
-from dlcore.engine.capture import capture, frame, moved_since, parameters_of, restore
+from dlcore.engine.capture import Camera, capture, restore
 from dlcore.engine.clocks import Stopwatch
 from dlcore.engine.randomness import RandomState
 from dlcore.engine.training import EpochEnd, Evaluating, Place, Run, Step, build, score, train
@@ -69,7 +69,6 @@ class Trainer:
         self.predicted: np.ndarray | None = None  # for it, after the last whole epoch
         self.best: Checkpoint | None = None  # after the best epoch since it began here
         self.film = film
-        self._moved: dict[str, float] = {}  # by the last step of the epoch, if its frame is wanted
         self.place, self.clock = Place(), Stopwatch()
         self.stepping = self.working = 0.0  # seconds in training steps, and in all
         if checkpoint:
@@ -82,6 +81,7 @@ class Trainer:
         self._last_epoch = (self.history.steps, self.clock.read())  # steps and seconds at its end
         self._events: Iterator[Step | Evaluating | EpochEnd] = iter(())
         self._random: RandomState | None = None
+        self._camera: Camera | None = None
         self._checked = 0.0  # when losses were looked at last
 
     @property
@@ -107,9 +107,10 @@ class Trainer:
         self.over = bool(self.reason)
         if self.over or (self.place.epochs >= self.recipe.epochs and not self.place.steps):
             self.predicted = score(run, data.validation).predicted  # no epoch's end will tell
-        self.film = self.film.bounded(sum(value.nbytes for value in run.model.state_dict().values()))
+        self._camera = Camera(run)
+        self.film = self.film.bounded(self._camera.size)
         if self.place == (self.film.start, 0) and not self.film and self.film.wants(self.place.epochs):
-            self.film = self.film.plus(frame(run, self.place.epochs, self.history.steps, {}))
+            self.film = self.film.plus(self._camera.frame(self.place.epochs, self.history.steps))
         self._events, self.run = train(run, self.place), run
 
     @contextlib.contextmanager
@@ -129,11 +130,13 @@ class Trainer:
         self._follow_changes()
         start, standing = time.perf_counter(), self.clock.since is None
         last = self.place.steps + 1 == self.steps_per_epoch
-        before = parameters_of(self.run) if last and self._films(self.place.epochs + 1) else None
+        filmed = last and self._films(self.place.epochs + 1)
+        if filmed:
+            self._camera.before_step()
         event = next(self._events, None)
         last = last and isinstance(event, Step)
-        if last and before:
-            self._moved = moved_since(self.run, before)
+        if last and filmed:
+            self._camera.after_step()
         if last and self.recipe.device != "cpu":
             # Or the epoch's training would be billed to its evaluation.
             getattr(torch, self.recipe.device).synchronize()
@@ -230,8 +233,7 @@ class Trainer:
         self.predicted = end.validation.predicted
         self.history.add_epoch(row)
         if self._films(end.epoch):
-            self.film = self.film.plus(frame(self.run, end.epoch, steps, self._moved))
-        self._moved = {}
+            self.film = self.film.plus(self._camera.frame(end.epoch, steps))
         stop = self.run.recipe.stop
         if stop.not_a_number and not math.isfinite(row.train_loss + row.val_loss):
             self.look()

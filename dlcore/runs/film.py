@@ -54,9 +54,11 @@ class Film(Sequence[Frame]):
     def plus(self, frame: Frame) -> Film:
         """With one more frame, of a later epoch, and without those that are then too close to each other."""
         every = self._distance(frame.epoch)
-        filed = tuple(epoch for epoch in self.filed if self._fits(epoch, every))
+        if self.held and self._distance(self.held[-1].epoch) == every and self._fits(self.held[-1].epoch, every):
+            return Film(self.most, self.start, self.filed, (*self.held, frame), self.shelf)  # none is too close
+        filed = [epoch for epoch in self.filed if self._fits(epoch, every)]
         held = [one for one in self.held if self._fits(one.epoch, every)]
-        return replace(self, filed=filed, held=(*held, frame))
+        return Film(self.most, self.start, tuple(filed), (*held, frame), self.shelf)
 
     def at(self, epoch: int) -> Frame:
         """The frame of an epoch. Raises LookError, saying which are kept, when that one is not or cannot be used."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dlcore.catalogue.datasets import load
-from dlcore.engine import trainer as training
+from dlcore.engine.capture import Camera
 from dlcore.engine.trainer import Trainer
 from dlcore.engine.training import EpochEnd, Step
 from dlcore.recipes import RECIPES
@@ -90,8 +90,8 @@ def test_what_moved_is_what_the_last_step_of_the_epoch_changed():
 
 def test_nothing_is_copied_for_an_epoch_whose_frame_is_not_wanted(monkeypatch):
     copied = []
-    parameters_of = training.parameters_of
-    monkeypatch.setattr(training, "parameters_of", lambda run: copied.append(run) or parameters_of(run))
+    before_step = Camera.before_step
+    monkeypatch.setattr(Camera, "before_step", lambda camera: copied.append(camera) or before_step(camera))
     trained(begun(LINE, film=Film(most=0)))
     assert copied == []
     trainer = trained(begun(LINE, film=Film(most=4)))
