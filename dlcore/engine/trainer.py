@@ -53,7 +53,8 @@ class Trainer:
         film: Film = Film(),  # noqa: B008 - immutable
     ):
         """`recipe` is the run's first; with a `checkpoint` it goes on there, after the `history` up to it. The `pace`
-        with which it begins is part of its history, so that it holds when the run goes on. So does the `film`.
+        with which it begins is part of its history, so that it holds when the run goes on. The `film` is
+        what it has so far, and says how many frames it may have.
 
         What may be read between two steps: `recipe` as it is now, `pace` in steps a second (None for full speed), ….
         """
@@ -232,12 +233,12 @@ class Trainer:
         )
         self.predicted = end.validation.predicted
         self.history.add_epoch(row)
-        if self._films(end.epoch):
-            self.film = self.film.plus(self._camera.frame(end.epoch, steps))
         stop = self.run.recipe.stop
         if stop.not_a_number and not math.isfinite(row.train_loss + row.val_loss):
             self.look()
             raise DivergenceError(steps, row.lr)
+        if self._films(end.epoch):
+            self.film = self.film.plus(self._camera.frame(end.epoch, steps))
         self._random.save()  # for what is captured here
         if row is self.history.best:
             self.best = self.capture()

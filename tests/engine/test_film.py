@@ -1,14 +1,18 @@
 """A run keeps frames of its network as it trains, which changes none of its numbers, and which go on as it does."""
 
+import math
+
 import pytest
 import torch
 
 from dlcore.catalogue.datasets import load
+from dlcore.catalogue.optimizers import SGD
 from dlcore.engine.capture import Camera
 from dlcore.engine.trainer import Trainer
 from dlcore.engine.training import EpochEnd, Step
 from dlcore.recipes import RECIPES
 from dlcore.runs import film as filming
+from dlcore.runs import reels
 from dlcore.runs.film import Film, LookError
 from tests.running import (
     DROPPING,
@@ -25,6 +29,7 @@ from tests.running import (
     opened,
     take,
 )
+from tests.waiting import wait_until
 
 LINE = changed(RECIPES["linear-regression"].recipe, epochs=30)
 
@@ -194,6 +199,48 @@ def test_a_branch_has_a_film_of_its_own_from_where_it_left(tmp_path, quick_savin
         assert same(job.film.at(5).weights, parent.film.at(5).weights)
         with pytest.raises(LookError, match="4 epochs are kept, from 5 to 8, the nearest is 5"):
             kept(job).at(2)
+
+
+def test_a_disk_that_fails_loses_no_frame(conductor_with_store):
+    def refuse(*_):
+        raise OSError("the disk failed")
+
+    job = conductor_with_store.submit("moons", changed(DROPPING, epochs=40), pace=200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reels, "_write", refuse)
+        wait_until(lambda: "the disk failed" in job.trouble)
+        assert len(kept(job)) == 0
+    finish(job)
+    assert job.wait_saved(LONG)
+    assert content(kept(job)) == content(job.film)
+    assert len(job.film) == 41
+
+
+def test_the_film_of_a_run_is_there_when_the_list_of_runs_was_lost(tmp_path):
+    with opened(tmp_path) as conductor:
+        job = conductor.submit("moons", DROPPING)
+        finish(job)
+        assert job.wait_saved(LONG)
+    for file in tmp_path.glob("dlcore.db*"):
+        file.unlink()
+    with opened(tmp_path) as conductor:
+        conductor.store.take_in(job.number)
+        assert content(conductor.store.film(job.number)) == content(job.film)
+        again = conductor.resume(job.number, {"epochs": DROPPING.epochs + 2})
+        finish(again)
+        assert again.film.epochs == tuple(range(DROPPING.epochs + 3))
+        assert content(again.film)[: DROPPING.epochs + 1] == content(job.film)
+
+
+def test_a_run_that_diverges_has_the_frames_before(conductor):
+    job = conductor.submit("moons", changed(DROPPING, optimizer=SGD(lr=1e-3)), paused=True)
+    take(job, PER_EPOCH)
+    spoil = lambda run: [value.fill_(math.nan) for value in run.model.state_dict().values()] and None  # noqa: E731
+    job.ask(spoil).result(LONG)
+    job.resume()
+    finish(job)
+    assert job.status == "failed"
+    assert job.film.epochs == (0, 1)
 
 
 def test_a_run_that_was_let_go_holds_no_frames(conductor):
