@@ -231,7 +231,8 @@ class Store:
         if number in self._locks:
             self._write_manifest(record)
         with self.database.translate_errors():  # takes its time, so nobody is locked out
-            filmed = reels.save(path, record.film.epochs, record.film.held, again) if record.film else False
+            begun = record.film and (found or len(record.film) > 1)  # until then, the start is made again
+            filmed = begun and reels.save(path, record.film.epochs, record.film.held, again)
             if found or again:
                 self._save_checkpoints(record, found) if found else self._locks.restore_latest(number)
             last |= {"size": folder.size(path)} if found or again or filmed else {}

@@ -82,6 +82,14 @@ def test_only_what_is_new_is_written_and_what_the_film_dropped_goes(runs):
     assert all(map(same, runs.film(one.number), one.film))
 
 
+def test_the_network_before_training_is_kept_once_there_is_a_place_to_go_on_from(runs):
+    """Until then a run begins anew, and takes no room."""
+    one = under_way(runs, 0)
+    assert (len(runs.film(one.number)), runs.open(one.number).size) == (0, 0)
+    runs.save(one, [checkpoint(0, 3)])
+    assert runs.film(one.number).epochs == (0,)
+
+
 def test_large_frames_have_files_of_their_own(runs, monkeypatch):
     monkeypatch.setattr(reels, "TOGETHER", frame(0).size * 2)
     one = under_way(runs, 4)
