@@ -147,7 +147,7 @@ def _has_types(values: dict[str, Any], epochs: range) -> bool:
 def _form(recipe: Recipe) -> dict[str, Any]:
     """What the weights of its network are like. Raises CheckpointError."""
     try:
-        return form(skeleton(recipe.model, recipe.shape, recipe.outputs).state_dict())
+        return form(skeleton(recipe.model, recipe.inputs, recipe.outputs).state_dict())
     except DataError as error:
         raise CheckpointError(f"its network cannot be built, for {error}") from error
 

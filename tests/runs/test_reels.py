@@ -16,7 +16,7 @@ from dlcore.runs.store import Store, StoreError
 from tests.running import MOONS
 from tests.runs.storing import backed_up, checkpoint, entered, history, record, restore_folder
 
-FORM = {name: value.shape for name, value in skeleton(MOONS.model, MOONS.shape, MOONS.outputs).state_dict().items()}
+FORM = {name: value.shape for name, value in skeleton(MOONS.model, MOONS.inputs, MOONS.outputs).state_dict().items()}
 
 
 def frame(epoch, salt=0.0):
