@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from dlcore.cli.look import look
 from dlcore.cli.reference import show_recipes, show_settings
 from dlcore.cli.runs import bring_back, delete, export, list_runs, show_run, take_in
 from dlcore.cli.steer import pause, steer, stop
@@ -20,6 +21,9 @@ ID = _argument("id", "the run's id, as `runs` lists it", metavar="ID")
 RECIPE = _argument("recipe", "a named recipe, or a file that holds one", metavar="NAME|FILE.json")
 ITS_RECIPE = _argument("--recipe", "its recipe, where the folder does not tell it", metavar="NAME|FILE.json")
 NAME = _argument("--name", "what the run is called; by default as the recipe")
+LOOK_AT = _argument(
+    "--at", "the epoch after which it is looked at; by default as it was left", metavar="EPOCH", type=int
+)
 ITS_NAME = _argument("--name", "what the branch is called")
 AT = _argument("--at", "the epoch after which it leaves", metavar="EPOCH", type=int, required=True)
 CSV = _argument("--csv", "the file to write; - for the standard output", metavar="FILE", required=True)
@@ -46,6 +50,7 @@ COMMANDS = (
     ("train", train, "train a recipe", RECIPE, NAME, THREADS, FRAMES, *TRAINING),
     ("runs", list_runs, "list the runs that are kept", JSON),
     ("show", show_run, "show a run: its epochs, its changes, its recipe", ID, JSON),
+    ("look", look, "look into a run: its layers, what it knows of each class, its worst mistakes", ID, LOOK_AT, JSON),
     ("resume", resume, "let a run go on where it was left, or where it is paused", ID, *TRAINING),
     ("pause", pause, "pause a run that trains, in a dashboard or by another command", ID),
     ("stop", stop, "stop a run that trains; what was learned is kept", ID),
