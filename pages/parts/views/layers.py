@@ -1,0 +1,102 @@
+"""Layers: how well each layer of a network learns, now as a table, and over its film as small multiples."""
+
+from functools import partial
+
+import streamlit as st
+
+from dlcore.inside.errors import LookError
+from dlcore.inside.frames import evenly
+from dlcore.inside.layers import Layer, Moment, health, next_step, over_time
+from pages.parts.facts import table
+from pages.parts.live_chart import live_chart
+from pages.parts.panels import escape
+from pages.parts.state.tab import keep, remember
+from pages.parts.views.hearing import hear_each_epoch
+from pages.parts.views.layer_charts import MEASURES, height, over_time_figure
+from pages.parts.views.subject import Subject
+
+AT_ONCE = 8  # frames that are asked together, so that the picture grows while one waits
+HEAD = ("layer", "output", "parameters", "weights", "gradient", "update", "dead", "saturated", "dead units")
+MOST_UNITS = 8  # dead units that are named
+HOW = (
+    "A row is a layer: the size of its weights, of the loss's gradient in them, and of a step's change as a share of "
+    "them; then the shares of its units that say the same to every sample (dead) and that stand at an end of their "
+    "range (saturated). Measured on training samples, dropout off."
+)
+
+
+def show(subject: Subject, key: str = "layers-health") -> bool:
+    """Whether an answer is still on its way. `key`: of the container, where two stand side by side."""
+    with st.container(key=key):
+        try:
+            now = _now(subject, key)
+            return _film(subject, key) or now
+        except LookError as error:
+            st.caption(escape(str(error)))
+            return False
+
+
+def _now(subject: Subject, key: str) -> bool:
+    run, film = subject.run, subject.film
+    if subject.epoch is None:
+        ask = (lambda network: health(network, next_step(network))) if run.active else health
+    else:
+        moved = film.at(subject.epoch).moved if film and subject.epoch in film.epochs else None
+        ask = partial(health, moved=moved)
+    heard = hear_each_epoch(subject, f"{key}/now", ask, gradients=True)
+    if heard.answer:
+        st.html(table(HEAD, [_row(layer) for layer in heard.answer]))
+        st.caption(HOW)
+    if heard.sentence:
+        st.caption(escape(heard.sentence))
+    return bool(heard.coming)
+
+
+def _row(layer: Layer) -> tuple[str, ...]:
+    named = ", ".join(map(str, layer.dead_units[:MOST_UNITS]))
+    return (
+        *(layer.name, " × ".join(map(str, layer.output)), f"{layer.parameters:,}"),
+        *(f"{layer.weight_norm:.3g}", f"{layer.gradient_norm:.2e}"),
+        "–" if layer.update_ratio is None else f"{layer.update_ratio:.2e}",
+        *("–" if share is None else f"{share:.1%}" for share in (layer.dead, layer.saturated)),
+        f"{named}, …" if len(layer.dead_units) > MOST_UNITS else named,
+    )
+
+
+def _film(subject: Subject, key: str) -> bool:
+    """The layers over the frames. What is known of a frame stays known: frames never change."""
+    film = subject.film
+    if not film:
+        st.caption("Over time: of this run no frames are kept, so that only the present can be seen.")
+        return False
+    place = f"{key}/film/{subject.run.number}"
+    known: dict[int, Moment] = remember(place, {})
+    chosen = evenly(film.epochs)
+    missing = [epoch for epoch in chosen if epoch not in known][:AT_ONCE]
+    coming, sentence = False, ""
+    if missing:
+        # Of a frame's own network, which does not train: so many passes would hold up the one that does.
+        asked = subject._replace(epoch=missing[-1])
+        ask = lambda run: over_time(run, map(film.at, missing))  # noqa: E731
+        heard = asked.hear(place, ask, about=tuple(missing), gradients=True)
+        known = known | {moment.epoch: moment for moment in heard.answer or []}
+        keep(place, known)
+        coming, sentence = any(epoch not in known for epoch in chosen), heard.sentence
+    moments = [known[epoch] for epoch in chosen if epoch in known]
+    titles = [measure.title for measure in MEASURES]
+    title = st.segmented_control("Over the epochs", titles, default=titles[0], required=True, key=f"{key}-measure")
+    measure = MEASURES[titles.index(title or titles[0])]
+    if moments:
+        figure = over_time_figure(subject.run.number, moments, measure)
+        if figure["data"]:
+            live_chart(figure, key=f"{key}-chart", height=height(len(figure["data"])))
+        else:
+            st.caption(
+                "No layer has a bounded activation, so that none saturates."
+                if measure.field == "saturated"
+                else "Not known of this run."
+            )
+    st.caption(measure.how)
+    if sentence:
+        st.caption(escape(sentence))
+    return coming
