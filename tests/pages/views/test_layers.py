@@ -68,8 +68,9 @@ def test_layers_over_a_film(monkeypatch, figures, name):
         well(at.run())
     chart = figures["layers-health-chart"]
     assert [line["x"] for line in chart["data"]] == [list(range(11))] * len(chart["data"])
-    control = at.button_group[0] if hasattr(at, "button_group") else at.segmented_control[0]
-    well(control.set_value(["Dead units"] if hasattr(at, "button_group") else "Dead units").run())
+    (control,) = at.get("button_group")
+    well(control.set_value("Dead units").run())
+    assert figures["layers-health-chart"]["layout"]["yaxis"]["tickformat"] == "~%"
     assert "CS231n" in seen(at)
 
 

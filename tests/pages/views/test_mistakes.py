@@ -110,7 +110,12 @@ def test_two_runs_are_set_side_by_side():
     at = well(view("mistakes", function="versus", count=2).run())
     assert "that only run 1 gets right" in seen(at)
     assert "that only run 2 gets right" in seen(at)
-    paused("simplenet")
-    assert "different samples" in seen(well(view("mistakes", function="versus", count=2).run()))
-    paused("linear-regression")
-    assert "near or far" in seen(well(view("mistakes", function="versus", count=2).run()))
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("simplenet", "different samples"), ("linear-regression", "near or far")]
+)
+def test_runs_that_cannot_be_set_side_by_side_are_a_sentence(name, sentence):
+    paused("two-moons")
+    paused(name)
+    assert sentence in seen(well(view("mistakes", function="versus", count=2).run()))
