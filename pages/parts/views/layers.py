@@ -37,12 +37,13 @@ def show(subject: Subject, key: str = "layers-health") -> bool:
 
 
 def _now(subject: Subject, key: str) -> bool:
-    run, film = subject.run, subject.film
-    if subject.epoch is None:
-        ask = (lambda network: health(network, next_step(network))) if run.active else health
+    run, film, epoch = subject.run, subject.film, subject.epoch
+    if epoch is None and not run.active:
+        epoch = len(run.history.epochs)  # whose frame tells what its last step moved
+    if epoch is None:
+        ask = lambda network: health(network, next_step(network))  # noqa: E731
     else:
-        moved = film.at(subject.epoch).moved if film and subject.epoch in film.epochs else None
-        ask = partial(health, moved=moved)
+        ask = partial(health, moved=film.at(epoch).moved if film and epoch in film.epochs else None)
     heard = hear_each_epoch(subject, f"{key}/now", ask, gradients=True)
     if heard.answer:
         st.html(table(HEAD, [_row(layer) for layer in heard.answer]))

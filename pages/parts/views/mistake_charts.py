@@ -11,6 +11,7 @@ from pages.parts.network_charts import TWO_CLASSES, confusion_figure
 from pages.parts.run_looks import COLOURS, DASHES, colour
 
 GREY = "#8C8C8C"
+STRONG = 0.4  # share of a row from which a cell is dark enough for white on it
 
 
 def cells_figure(counts: np.ndarray, classes: Sequence[str]) -> dict:
@@ -34,8 +35,17 @@ def cells_figure(counts: np.ndarray, classes: Sequence[str]) -> dict:
         "hovertemplate": "%{text}<extra></extra>",
         "showlegend": False,
     }
+    # Numbers of our own: plotly chooses their ink by the colour of a cell as if it were not transparent.
+    del figure["data"][0]["texttemplate"]
+    shares = figure["data"][0]["z"]
+    written = [
+        {"x": names[c], "y": names[r], "text": str(counts[r, c]), "showarrow": False}
+        | {"font": {"color": "#FFFFFF" if shares[r][c] > STRONG else GREY}}
+        for r, c in places
+        if counts[r, c]
+    ]
     figure["data"].append(marks)
-    figure["layout"] |= {"clickmode": "event+select", "dragmode": False}
+    figure["layout"] |= {"clickmode": "event+select", "dragmode": False, "annotations": written}
     return figure
 
 

@@ -68,7 +68,11 @@ def show(subject: Subject, key: str = "mistakes") -> bool:
 
 
 def _shown(subject: Subject, key: str) -> bool:
-    cell = widget(f"{key}-cell") if subject.run.recipe.task.classes else None
+    classes = subject.run.recipe.task.classes
+    cell = widget(f"{key}-cell") if classes else None
+    if cell and max(cell) >= len(classes):  # it was chosen for another run
+        set_widget(f"{key}-cell", None)
+        cell = None
     heard = hear_each_epoch(subject, f"{key}/now", lambda run: _look(run, cell), about=cell)
     waits = bool(heard.coming)
     if heard.answer and isinstance(heard.answer.found, Residuals):
@@ -94,7 +98,7 @@ def versus(one: Subject, other: Subject, key: str = "mistakes-versus") -> bool:
                 st.caption(escape(heard.sentence))
         if all(answers):
             try:
-                _between(one, other, answers)
+                _between(one, other, answers, key)
             except LookError as error:
                 st.caption(escape(str(error)))
         return any(heard.coming for heard in asked.values())
@@ -220,17 +224,21 @@ def _over_epochs(subject: Subject, key: str) -> bool:
     return coming
 
 
-def _between(one: Subject, other: Subject, answers: list[Seen]) -> None:
+def _between(one: Subject, other: Subject, answers: list[Seen], key: str) -> None:
     for seen in answers:
         if isinstance(seen.found, Residuals):
             raise LookError("Numbers are near or far, and not right or wrong: two such runs differ by their errors.")
     mine, theirs = between(*(seen.found for seen in answers))
-    rows = zip((one, other), (mine, theirs), (answers[1], answers[0]), strict=True)
-    for subject, places, wrong in rows:
+    for subject, places, wrong in zip((one, other), (mine, theirs), (answers[1].found, answers[0].found), strict=True):
         st.markdown(f"**{len(places):,}** samples that only run {subject.run.number} gets right")
-        told = [
-            (str(at), wrong.found.classes[wrong.found.targets[at]], wrong.found.classes[wrong.found.predicted[at]])
-            for at in places[:SHOWN]
-        ]
-        if told:
-            st.html(table(("sample", "it is", "the other says"), told))
+        shown = places[:SHOWN]
+        told = [(f"is {wrong.classes[wrong.targets[at]]}", f"not {wrong.classes[wrong.predicted[at]]}") for at in shown]
+        ask = lambda run, shown=shown: samples(run, shown)  # noqa: E731
+        heard = hear_each_epoch(subject, f"{key}/only/{subject.run.number}", ask, about=tuple(shown.tolist()))
+        # Until the pictures of these very samples are there, the list tells of them.
+        there = heard.answer is not None and len(heard.answer) == len(shown) and not heard.coming
+        if told and there and isinstance(subject.run.recipe.data.spec().inputs, Picture):
+            st.html(strip(heard.answer, told))
+        elif told:
+            rows = [(str(at), *words) for at, words in zip(shown, told, strict=True)]
+            st.html(table(("sample", "what it is", "what the other says"), rows))
