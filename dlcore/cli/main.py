@@ -4,11 +4,14 @@ import argparse
 import os
 import sys
 
+from dlcore.cli.landscape import show_landscape
 from dlcore.cli.look import look
 from dlcore.cli.reference import show_recipes, show_settings
 from dlcore.cli.runs import bring_back, delete, export, list_runs, show_run, take_in
 from dlcore.cli.steer import pause, steer, stop
 from dlcore.cli.train import branch, resume, train
+from dlcore.inside.errors import LookError
+from dlcore.inside.landscape import PLANES
 from dlcore.runs.store import StoreError
 from dlcore.settings import SettingsError
 
@@ -39,6 +42,8 @@ PREDICT = _argument(
     "after training, predict for this input; several features are joined by commas, as in 0.5,-1",
     **{"metavar": "X", "nargs": "+", "action": "extend", "default": []},
 )
+PLANE = _argument("--plane", "along its film's principal components, or at random", choices=PLANES, default="film")
+DIRECTIONS = _argument("--seed", "of random directions", metavar="N", type=int, default=0)
 THREADS = _argument("--threads", "how many cores a step may use; by default half of them", metavar="N", type=int)
 FRAMES = _argument("--frames", "how many frames its film has at most; 0 for none", metavar="N", type=int)
 TRAINING = (SET, PREDICT, JSON)
@@ -51,6 +56,7 @@ COMMANDS = (
     ("runs", list_runs, "list the runs that are kept", JSON),
     ("show", show_run, "show a run: its epochs, its changes, its recipe", ID, JSON),
     ("look", look, "look into a run: its layers, what it knows of each class, its worst mistakes", ID, LOOK_AT, JSON),
+    ("landscape", show_landscape, "compute the loss around a run, and its path there", ID, PLANE, DIRECTIONS, JSON),
     ("resume", resume, "let a run go on where it was left, or where it is paused", ID, *TRAINING),
     ("pause", pause, "pause a run that trains, in a dashboard or by another command", ID),
     ("stop", stop, "stop a run that trains; what was learned is kept", ID),
@@ -71,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return 2
-    except StoreError as error:
+    except (StoreError, LookError) as error:
         print(error, file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
