@@ -276,9 +276,9 @@ def _named(flat: torch.Tensor, like: Weights, names: Sequence[str]) -> Weights:
 
 def _check_fit(centre: Still, courses: Sequence[Course]) -> None:
     """Raises LookError when a course is one of another network, of other data, or of another loss."""
-    ours = _ground(centre.recipe)
+    ours = ground(centre.recipe)
     for course in courses:
-        other = next((what for what, value in _ground(course.recipe).items() if value != ours[what]), None)
+        other = next((what for what, value in ground(course.recipe).items() if value != ours[what]), None)
         if other is None and any(form(frame.weights) != form(centre.weights) for frame in course.frames):
             other = "network"
         if other:
@@ -286,7 +286,7 @@ def _check_fit(centre: Still, courses: Sequence[Course]) -> None:
             raise LookError(f"{told}; runs can share one that differ in how they learn, as in a race of optimizers.")
 
 
-def _ground(recipe: Recipe) -> dict[str, object]:
+def ground(recipe: Recipe) -> dict[str, object]:
     """What the loss at given weights hangs on; dropout is off."""
     network = recipe.model.model_dump(exclude={"dropout", "channel_dropout"})
     return {"network": network, "data set": recipe.data, "loss": recipe.loss}
