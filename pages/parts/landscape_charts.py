@@ -1,10 +1,13 @@
 """Charts of landscapes: the loss around runs, and optimizers that walk on a surface. Pure, as `charts`."""
 
+import base64
 import html
+import io
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from PIL import Image
 
 from dlcore.inside.landscape import Landscape, Path
 from dlcore.inside.surfaces import Descent, Surface
@@ -21,7 +24,7 @@ TITLES = {
     "random": ("first random direction", "second random direction"),
 }
 LINES, LEVELS = {"width": 0.5, "color": "rgba(255,255,255,0.6)"}, 20
-SIDE, MOST_FRAMES, MOST_POINTS = 81, 100, 250
+PIXELS, MOST_FRAMES, MOST_POINTS = 600, 100, 250
 PLACES = 41  # along each side, at which a click sets the start
 
 
@@ -82,12 +85,7 @@ def surface_figure(found: Landscape, names: Mapping[int, str], epoch: int | None
 
 def walks_figure(surface: Surface, walks: Mapping[str, Descent]) -> dict:
     """Walks on a surface by their names, with a frame for each of some steps: dots that walk along lines."""
-    x, y, heights = surface.heights(SIDE)
-    logs = _logs(heights - heights.min(), NEAREST * (heights.max() - heights.min()))
-    ground = {"type": "contour", "x": rounded(x), "y": rounded(y), "z": logs.round(2).tolist()}
-    ground |= {"colorscale": HEIGHTS, "showscale": False, "hoverinfo": "skip", "name": "height"}
-    ground |= {"line": LINES, "contours": _levels(logs)}
-    traces = [ground, _places(surface)]
+    traces = [_places(surface)]
     if surface.minima:
         mark = {"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": "#1F2D3A"}}
         where = {"x": [place[0] for place in surface.minima], "y": [place[1] for place in surface.minima]}
@@ -117,6 +115,7 @@ def walks_figure(surface: Surface, walks: Mapping[str, Descent]) -> dict:
     layout = {
         "hovermode": "closest",
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "images": [_ground(surface)],
         "xaxis": {"title": {"text": "x"}, "range": list(surface.domain[0]), "showgrid": False, "zeroline": False},
         "yaxis": {"title": {"text": "y"}, "range": list(surface.domain[1]), "showgrid": False, "zeroline": False},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
@@ -125,13 +124,30 @@ def walks_figure(surface: Surface, walks: Mapping[str, Descent]) -> dict:
     return {"data": traces, "layout": layout, "frames": frames}
 
 
+def _ground(surface: Surface) -> dict:
+    """The heights as bands of colour. A picture below the chart: plotly takes a contour away as soon as dots walk."""
+    _, _, heights = surface.heights(PIXELS)
+    logs = np.log10(np.maximum(heights - heights.min(), NEAREST * np.ptp(heights)))
+    bands = np.floor((logs - logs.min()) / np.ptp(logs) * LEVELS).clip(0, LEVELS - 1).astype(np.uint8)
+    known = np.array([[int(ink[place : place + 2], 16) for place in (1, 3, 5)] for _, ink in HEIGHTS])
+    shares = np.linspace(0, 1, LEVELS)
+    inks = np.stack([np.interp(shares, [place for place, _ in HEIGHTS], part) for part in known.T], 1)
+    picture, file = Image.fromarray(bands[::-1]), io.BytesIO()  # y goes upwards
+    picture.putpalette(inks.round().astype(np.uint8).tobytes())
+    picture.save(file, "png", optimize=True)
+    (left, right), (low, high) = surface.domain
+    look = {"xref": "x", "yref": "y", "x": left, "y": high, "sizex": right - left, "sizey": high - low}
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return look | {"source": source, "sizing": "stretch", "layer": "below"}
+
+
 def _player(frames: Sequence[dict]) -> dict:
     """Play, and a slider over the steps."""
     quick = {"frame": {"duration": 60, "redraw": False}, "transition": {"duration": 0}, "mode": "immediate"}
-    play = {"label": "▶ Play", "method": "animate", "args": [None, quick | {"fromcurrent": False}]}
+    play = {"label": "▶", "method": "animate", "args": [None, quick | {"fromcurrent": False}]}
     stop = {"label": "❚❚", "method": "animate", "args": [[None], quick]}
     steps = [{"label": one["name"], "method": "animate", "args": [[one["name"]], quick]} for one in frames]
-    slider = {"active": len(frames) - 1, "steps": steps, "currentvalue": {"prefix": "step "}, "x": 0.16, "len": 0.84}
+    slider = {"active": len(frames) - 1, "steps": steps, "currentvalue": {"prefix": "step "}, "x": 0.2, "len": 0.8}
     slider |= {"pad": {"t": 36}, "font": {"size": 11}, "ticklen": 0, "minorticklen": 0}
     buttons = {"type": "buttons", "direction": "left", "buttons": [play, stop], "x": 0, "xanchor": "left"}
     buttons |= {"y": 0, "yanchor": "top", "pad": {"t": 44}, "showactive": False, "font": {"color": QUIET}}

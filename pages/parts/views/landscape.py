@@ -181,6 +181,7 @@ def _read(found: Landscape) -> str:
     held = ""
     if found.variance is not None:
         share = f"{found.variance:.0%}" if found.variance >= 0.01 else "less than 1%"
-        held = f"**The plane holds {share} of the path's variance**; the rest lies in directions that are not shown. "
+        held = f"**The plane holds {share} of the path's variance**"
+        held += ". " if share == "100%" else "; the rest lies in directions that are not shown. "
     beside = "Point at an epoch for its true loss beside the plane's. " if found.paths else ""
     return f"{held}{READ[found.plane]} {beside}Mean over {found.samples} training samples. {SOURCE}."

@@ -1,6 +1,5 @@
 """Surfaces: the optimizers of the catalogue, racing on functions that can be seen whole."""
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from dlcore.catalogue.optimizers import Optimizer
@@ -65,12 +64,12 @@ def _choose_optimizers() -> tuple[dict[str, Optimizer], int]:
         held = _draft(kind)
         edit = Editor(held)
         with st.container(gap=None):
-            st.markdown(f"**{kinds[kind].title}**")
-            rate, more = st.columns([5, 2], vertical_alignment="bottom")
-            with rate:
-                edit.field("optimizer.lr")
-            with more.popover(f":material/tune: {kinds[kind].title} settings", key=f"{held.page}/icon", help=OTHERS):
+            with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+                st.markdown(f"**{kinds[kind].title}**", width="content")
+                more = st.popover(":material/tune:", key=f"{held.page}/more", help=OTHERS)
+            with more:
                 edit.fields("optimizer", apart=("lr",))
+            edit.field("optimizer.lr")
         recipe, found = held.checked()
         problems += [problem for problem in found if problem.setting.startswith("optimizer")]
         if recipe:
@@ -100,11 +99,13 @@ def _walk(
 
 
 def _draw(name: str, surface: Surface, walks: dict[str, Descent]) -> None:
-    figure = go.Figure(walks_figure(surface, walks))
-    figure.update_layout(height=HEIGHT)
+    from plotly.graph_objects import Figure  # takes long to import, which no other page need wait for
+
+    figure = walks_figure(surface, walks)
+    figure["layout"]["height"] = HEIGHT
     key = f"surfaces/picture/{name}"
     st.plotly_chart(
-        figure,
+        Figure(figure),
         key=key,
         on_select=lambda: _set_start(name, widget(key)),
         selection_mode="points",
