@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from dlcore.catalogue.datasets import load
 from dlcore.catalogue.splits import DataError
 from dlcore.cli.arguments import run_number
 from dlcore.cli.printing import print_object
-from dlcore.engine.capture import restore
+from dlcore.engine.capture import restore, with_weights
 from dlcore.engine.training import Run, build
 from dlcore.inside.errors import LookError
 from dlcore.inside.layers import Layer, health, next_step
@@ -25,16 +26,15 @@ WIDEST = 12  # letters of a class in a table
 def look(options: argparse.Namespace) -> int:
     with contextlib.closing(Store()) as store:
         record = store.open(run_number(options.id))
-        checkpoint = _kept(store, record, options.at)
-    try:
-        run = _restored(record, checkpoint)
-        layers = health(run, next_step(run))
-        found = mistakes(run) if run.recipe.task.classes else residuals(run)
-    except (CheckpointError, DataError, LookError) as error:
-        raise StoreError(f"Run {record.number} cannot be looked into: {error}") from error
+        try:
+            run, epoch, moved = _kept(store, record, options.at)
+            layers = health(run, next_step(run) if moved is None else moved)
+            found = mistakes(run) if run.recipe.task.classes else residuals(run)
+        except (CheckpointError, DataError, LookError) as error:
+            raise StoreError(f"Run {record.number} cannot be looked into: {error}") from error
     seen = {
         "run": record.id,
-        "epoch": checkpoint.epochs,
+        "epoch": epoch,
         "layers": [_told(layer) for layer in layers],
         **_judged(found),
     }
@@ -45,17 +45,22 @@ def look(options: argparse.Namespace) -> int:
     return 0
 
 
-def _kept(store: Store, run: Stored, epoch: int | None) -> Checkpoint:
-    """The run after an epoch, or as it was left. Raises StoreError naming the epochs that are kept.
-
-    Frames of its film join here: an epoch that has no checkpoint may have one.
+def _kept(store: Store, record: Stored, epoch: int | None) -> tuple[Run, int, Mapping[str, float] | None]:
+    """The run after an epoch, or as it was left; which epoch that is; and what its last step moved, if a frame tells.
+    Raises StoreError, CheckpointError and LookError, the last one naming the epochs that are kept.
     """
-    if epoch is not None:
-        return store.checkpoint(run.number, epoch)
-    checkpoint, passed = store.latest(run)
-    if checkpoint is None:
-        raise StoreError(" ".join([f"Run {run.number} has no checkpoint to look into.", *passed]))
-    return checkpoint
+    checkpoint, passed = None, []
+    if epoch is None:
+        checkpoint, passed = store.latest(record)
+    elif epoch in store.epochs_kept(record.number):
+        checkpoint = store.checkpoint(record.number, epoch)
+    if checkpoint:
+        return _restored(record, checkpoint), checkpoint.epochs, None
+    if epoch is None:
+        raise StoreError(" ".join([f"Run {record.number} has no checkpoint to look into.", *passed]))
+    frame = store.film(record.number).at(epoch)
+    recipe = record.recipe_at(frame.step)
+    return with_weights(recipe, frame.weights, load(recipe.data)), epoch, frame.moved
 
 
 def _restored(record: Stored, checkpoint: Checkpoint) -> Run:

@@ -35,7 +35,7 @@ def networks(run: Run, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Run]]:
     from dlcore.engine.capture import load_weights  # PyTorch is here by then
     from dlcore.engine.training import to_device
 
-    model = skeleton(run.recipe.model, run.recipe.shape, run.recipe.outputs).eval()
+    model = skeleton(run.recipe.model, run.recipe.inputs, run.recipe.outputs).eval()
     for frame in frames:
         load_weights(model, dict(frame.weights), run.recipe, assign=True)
         to_device(model, run.recipe.device)

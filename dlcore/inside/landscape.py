@@ -103,10 +103,11 @@ def still(run: Run) -> Still:
 
 
 def kept_frames(store: Store, number: int) -> list[Frame]:
-    """The frames of a run of the store: here films join; until then, what its checkpoints hold.
-
-    Raises StoreError as `Store.checkpoint` does.
+    """The film of a run of the store, or what its checkpoints hold where there is none, as of a run that was kept
+    before there were films. Raises StoreError as `Store.checkpoint` does.
     """
+    if len(film := store.film(number)) > 1:
+        return film.read()[0]
     found = [store.checkpoint(number, epoch) for epoch in store.epochs_kept(number)]
     return [Frame(one.epochs, one.step, one.model, {}) for one in found]
 
@@ -119,7 +120,7 @@ def landscape(
     A plane of `film` goes through the last frame of the first course instead. `seed` is for random directions. To
     cancel is not to ask for the next one. Raises LookError, before anything is computed, for what cannot be had.
     """
-    network = skeleton(centre.recipe.model, centre.recipe.shape, centre.recipe.outputs).eval()
+    network = skeleton(centre.recipe.model, centre.recipe.inputs, centre.recipe.outputs).eval()
     names = [name for name, _ in network.named_parameters()]
     size = sum(centre.weights[name].numel() for name in names)
     if size > MOST_WEIGHTS:

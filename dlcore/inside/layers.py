@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dlcore.catalogue.activations import Activation
 from dlcore.catalogue.architectures import Architecture
 from dlcore.catalogue.architectures import layers as layers_of
+from dlcore.catalogue.spec import Inputs
 from dlcore.inside.frames import networks
 from dlcore.later import nn, torch
 from dlcore.runs.film import Frame
@@ -79,7 +80,7 @@ def health(run: Run, moved: Mapping[str, float] | None = None) -> list[Layer]:
     if not torch.is_grad_enabled():
         raise RuntimeError("A network is asked for the health of its layers with gradients.")
     run.model.eval()
-    inputs, targets = run.data.train[: samples(run.recipe.model, run.recipe.shape, run.recipe.outputs)]
+    inputs, targets = run.data.train[: samples(run.recipe.model, run.recipe.inputs, run.recipe.outputs)]
     passed: dict[str, _Passed] = {}
     bends = _bends()
 
@@ -135,9 +136,9 @@ def next_step(run: Run) -> dict[str, float] | None:
 
 
 @functools.lru_cache(64)
-def samples(architecture: Architecture, shape: tuple[int, ...], outputs: int) -> int:
+def samples(architecture: Architecture, inputs: Inputs, outputs: tuple[int, ...]) -> int:
     """How many samples a network is shown: fewer the more it has to calculate for each."""
-    work = sum(layer.parameters * _places(layer.output) for layer in layers_of(architecture, shape, outputs))
+    work = sum(layer.parameters * _places(layer.output) for layer in layers_of(architecture, inputs, outputs))
     return min(MOST, max(FEWEST, WORK // max(work, 1)))
 
 

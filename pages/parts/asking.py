@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any, NamedTuple
 
+from dlcore.inside.errors import LookError
 from dlcore.runs.store import StoreError
 from pages.parts.state.tab import keep, remember
 
@@ -65,7 +66,7 @@ def _read(one: Heard) -> Heard:
         return one._replace(sentence=BUSY)
     except CancelledError:
         return one._replace(sentence=CLOSING, coming=None)
-    except StoreError as error:
+    except (StoreError, LookError) as error:
         return Heard(None, about, str(error))
     except RuntimeError as error:  # as PyTorch's own are: out of memory, a device that is gone
         return Heard(None, about, f"The network cannot answer: {(str(error).splitlines() or ['no reason given'])[0]}")

@@ -19,7 +19,7 @@ def test_the_loss_around_a_run_is_one_object(tell, trained):
     assert set(found) == {"axes", "loss", "path", "plane", "samples", "variance"}
     assert [len(found["axes"][name]) for name in "xy"] == [31, 31]
     assert [len(row) for row in found["loss"]] == [31] * 31
-    assert [point["epoch"] for point in found["path"]] == [1, 2, 3, 4, 5]
+    assert [point["epoch"] for point in found["path"]] == [0, 1, 2, 3, 4, 5]
     assert set(found["path"][0]) == {"epoch", "x", "y", "loss_in_plane", "loss_true"}
     assert 0.5 < found["variance"] <= 1
     end = found["path"][-1]

@@ -38,7 +38,24 @@ def test_an_epoch_is_looked_at_that_has_a_checkpoint(tell, run, runs):
     assert (first["epoch"], last["epoch"]) == (1, 3)
     assert first["layers"] != last["layers"]
     sentence = refused(run, "look", "1", "--at", "9", "--json")
-    assert sentence == "Run 1 has no checkpoint of epoch 9; it has those of epochs: 1, 2, 3."
+    assert sentence.startswith("Run 1 cannot be looked into: Epoch 9 is not kept.")
+    assert sentence.endswith("from 0 to 3, the nearest is 3.")
+
+
+def test_an_epoch_is_looked_at_that_has_a_frame_alone(tell, runs):
+    tell("train", *MOONS, "--set", "epochs=3")
+    (before,), (first,) = tell("look", "1", "--at", "0"), tell("look", "1", "--at", "1")
+    for file in (runs.root / "1").glob("epoch-1.pt"):
+        file.unlink()
+    (framed,) = tell("look", "1", "--at", "1")
+    assert before["epoch"] == 0
+    assert [layer["update_ratio"] for layer in before["layers"]] == [None] * 3
+    for name in ("classes", "ece", "worst", "confusion"):
+        assert framed[name] == first[name]
+    # Of a checkpoint the next step tells what a step moves, of a frame the one that led to it.
+    for one, other in zip(framed["layers"], first["layers"], strict=True):
+        assert one["update_ratio"] > 0
+        assert one | {"update_ratio": 0} == other | {"update_ratio": 0}
 
 
 def test_looking_again_finds_the_same(tell, runs):

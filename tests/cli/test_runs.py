@@ -24,7 +24,7 @@ def test_runs_are_listed_newest_first_one_object_a_line(tell, runs):
         assert 0 <= row["val_accuracy"] <= 1
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", row["created"])
         assert (row["data"], row["model"], row["optimizer"], row["lr"]) == ("moons", "mlp", "adam", 0.01)
-        assert row["size"] == sum(file.stat().st_size for file in (runs.root / row["id"]).glob("*.pt")) > 0
+        assert row["size"] == sum(file.stat().st_size for file in (runs.root / row["id"]).glob("**/*.pt")) > 0
 
 
 def test_a_person_gets_a_table_of_runs(run, tell, runs):

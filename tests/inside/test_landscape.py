@@ -269,12 +269,14 @@ def test_looking_at_a_run_in_training_leaves_no_trace():
     conductor.close()
 
 
-def test_the_frames_of_a_run_of_the_store_are_those_of_its_checkpoints(tmp_path):
+@pytest.mark.parametrize(("most", "epochs"), [(200, [0, 1, 2, 3, 4, 5, 6]), (0, [1, 2, 3, 4, 5, 6])])
+def test_the_frames_of_a_run_of_the_store_are_its_film_or_its_checkpoints(tmp_path, most, epochs):
     with opened(tmp_path) as conductor:
+        conductor.frames = most
         job = conductor.submit("kept", PLAIN)
         finish(job)
         assert job.wait_saved(LONG)
         end = job.ask(still).result(LONG)
         frames = kept_frames(Store(tmp_path), job.number)
-    assert [one.epoch for one in frames] == [1, 2, 3, 4, 5, 6]
+    assert [one.epoch for one in frames] == epochs
     assert flat(frames[-1].weights).tobytes() == flat(end.weights).tobytes()

@@ -48,7 +48,7 @@ def mlp(activation=None, **more) -> Run:
 def test_every_layer_with_parameters_is_told_in_order(name):
     recipe = NAMED[name]
     found = begun(recipe).answer(health, gradients=True)
-    made_of = recipe.model, recipe.shape, recipe.outputs
+    made_of = recipe.model, recipe.inputs, recipe.outputs
     expected = [(layer.output, layer.parameters) for layer in layers(*made_of) if layer.parameters]
     assert [(layer.output, layer.parameters) for layer in found] == expected
     assert sum(layer.parameters for layer in found) == size(*made_of)
@@ -121,7 +121,7 @@ def test_a_network_too_large_to_be_copied_in_passing_has_no_update_ratio():
 
 
 def test_fewer_samples_are_shown_the_more_work_each_is():
-    counts = [samples(recipe.model, recipe.shape, recipe.outputs) for recipe in NAMED.values()]
+    counts = [samples(recipe.model, recipe.inputs, recipe.outputs) for recipe in NAMED.values()]
     assert all(FEWEST <= count <= MOST for count in counts)
     assert {FEWEST, MOST} <= set(counts)
 

@@ -52,7 +52,7 @@ def test_a_run_that_is_over_is_computed_at_once_along_its_film(figures):
     at = whole(shown(job.number))
     ground, path = figures["landscape-contour"]["data"]
     assert len(ground["z"]) == 31
-    assert len(path["x"]) == 3
+    assert len(path["x"]) == 4  # the start, too
     assert "of the path's variance" in seen(at)
     assert "arxiv.org/abs/1712.09913" in seen(at)
 

@@ -8,6 +8,7 @@ import pytest
 
 from dlcore.inside.layers import Layer, Moment
 from dlcore.recipes import RECIPES
+from pages.parts.state import process
 from pages.parts.views.layer_charts import MEASURES, height, over_time_figure
 from tests.pages.helpers import seen, well
 from tests.pages.views.showing import filmed, paused, view
@@ -53,6 +54,7 @@ def test_every_measure_says_how_to_read_it_and_where_it_comes_from():
 
 
 def test_a_run_under_way_is_shown_and_says_that_it_has_no_film():
+    process.conductor().frames = 0
     paused("two-moons")
     at = well(view("layers").run())
     for words in ("dense 1", "dense 2", "output", "no frames are kept"):
