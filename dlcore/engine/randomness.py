@@ -8,6 +8,7 @@ swapping their states (`RandomState`).
 import hashlib
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def derive(seed: int, *names: object) -> int:
@@ -18,6 +19,25 @@ def derive(seed: int, *names: object) -> int:
 
 def generator(seed: int, *names: object) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, *names))
+
+
+class Drawing(TorchDispatchMode):
+    """Within it, what this thread draws from default generators comes from another one: those stay as they are.
+
+    PyTorch's layers draw their weights so, and cannot be told from where.
+    """
+
+    def __init__(self, source: torch.Generator):
+        super().__init__()
+        self._source = source
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        given = dict(kwargs or {})
+        if torch.Tag.nondeterministic_seeded in function.tags:
+            if not any(argument.name == "generator" for argument in function._schema.arguments):
+                raise RuntimeError(f"{function} draws from a default generator and from no other.")
+            given["generator"] = given.get("generator") or self._source
+        return function(*args, **given)
 
 
 class RandomState:

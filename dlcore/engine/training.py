@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dlcore.catalogue.splits import Dataset, FiledSplit, Samples, Split
-from dlcore.engine.randomness import derive, generator
+from dlcore.engine.randomness import Drawing, derive, generator
 from dlcore.memory import BLOCK, EVALUATION_BATCH
 from dlcore.recipe import Recipe
 
@@ -74,10 +74,17 @@ class Run:
 
 def build(recipe: Recipe, data: Dataset) -> Run:
     """A run at its start: weights drawn from the seed, default generators seeded. `data` is on the recipe's device."""
-    model = recipe.model.build(recipe.inputs, recipe.outputs)
+    run = untrained(recipe, data)
+    torch.manual_seed(derive(recipe.seed, "training"))
+    return run
+
+
+def untrained(recipe: Recipe, data: Dataset) -> Run:
+    """The same, for whoever only looks: any thread may build one, since default generators are left alone."""
+    with Drawing(generator(recipe.seed, "building")):  # layers draw when they are made, which counts for nothing
+        model = recipe.model.build(recipe.inputs, recipe.outputs)
     initialise(model, recipe.seed, recipe.model.ready(model))
     to_device(model, recipe.device)
-    torch.manual_seed(derive(recipe.seed, "training"))
     return Run(recipe, data, model, recipe.optimizer.build(recipe.model.groups(model)))
 
 
@@ -94,8 +101,8 @@ def initialise(model: nn.Module, seed: int, ready: Iterable[nn.Module] = ()) -> 
         if hasattr(module, "reset_parameters") and module not in left_alone:
             shape = str([tuple(parameter.shape) for parameter in module.parameters(recurse=False)])
             seen[shape] = seen.get(shape, 0) + 1
-            torch.manual_seed(derive(seed, "weights", shape, seen[shape]))
-            module.reset_parameters()
+            with Drawing(generator(seed, "weights", shape, seen[shape])):
+                module.reset_parameters()
 
 
 def to_device(model: nn.Module, device: str) -> None:

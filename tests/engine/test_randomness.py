@@ -1,9 +1,10 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
-from dlcore.engine.randomness import RandomState, derive, generator
+from dlcore.engine.randomness import Drawing, RandomState, derive, generator
 
 
 def test_a_derived_seed_fits_63_bits_and_is_the_same_in_every_process():
@@ -65,3 +66,20 @@ def test_restoring_twice_goes_back_to_the_same_place():
     first = torch.rand(4)
     state.restore()
     assert torch.equal(torch.rand(4), first)
+
+
+def test_what_a_thread_draws_can_come_from_another_generator_in_the_same_numbers():
+    def draw() -> list[torch.Tensor]:
+        return [torch.empty(3).uniform_(), torch.empty(20).normal_(), torch.nn.LSTM(3, 4).weight_hh_l0.detach()]
+
+    torch.manual_seed(4)
+    plain, before = draw(), torch.get_rng_state()
+    with Drawing(torch.Generator().manual_seed(4)):
+        drawn = draw()
+    assert all(torch.equal(one, other) for one, other in zip(plain, drawn, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_can_draw_from_a_default_generator_alone_is_refused():
+    with Drawing(torch.Generator()), pytest.raises(RuntimeError, match="from no other"):
+        torch.rand(3)
