@@ -44,6 +44,7 @@ class _Downloaded(Sampled):
     """A torchvision set: read from the data root, fetched on first use. A tenth of its training part validates."""
 
     published: ClassVar[int]  # training samples in the original
+    folder: ClassVar[str]  # under the data root
 
     @property
     def train_size(self):
@@ -164,10 +165,11 @@ class Cifar10(_Downloaded):
     inputs = Picture(3, 32, 32)
     targets = Classes(("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"))
     published = 50000
+    folder: ClassVar[str] = "cifar-10-batches-py"
     kind: Literal["cifar10"] = "cifar10"
 
     def read(self, root):
-        folder = root / "cifar-10-batches-py"
+        folder = root / self.folder
         train = [cifar_batch(folder / f"data_batch_{number}") for number in range(1, 6)]
         pictures, targets = zip(*train, strict=True)
         return np.concatenate(pictures), torch.cat(targets), *cifar_batch(folder / "test_batch")

@@ -14,6 +14,7 @@ from dlcore.catalogue.datasets import Data
 from dlcore.engine.job import Job
 from dlcore.inside.errors import LookError
 from dlcore.inside.samples import of_each_class, validation_pictures
+from dlcore.recipe import Recipe, read
 from dlcore.runs.checkpoints import CheckpointError
 from dlcore.runs.film import Film
 from dlcore.runs.records import Record, Stored
@@ -70,6 +71,31 @@ def _answer(run: Record, epoch: int | None, function: Callable[[Run], Any], grad
     network.model.eval()
     with torch.enable_grad() if gradients else torch.inference_mode():
         return function(network)
+
+
+def ask_untrained(recipe: Recipe, function: Callable[[Run], Any]) -> Future:
+    """What `function` makes of a recipe's network before its first step, with its data."""
+    return _thread().submit(_answer_untrained, recipe, function)
+
+
+def _answer_untrained(recipe: Recipe, function: Callable[[Run], Any]) -> Any:
+    import torch
+
+    torch.set_num_threads(1)
+    if not recipe.data.at_hand():
+        raise LookError(f"{recipe.data.title} is not on this machine yet: Start downloads it, and shows its network.")
+    network = _untrained(recipe.model_copy(update={"device": "cpu"}).to_json())
+    with torch.inference_mode():
+        return function(network)
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _untrained(recipe: str) -> Run:
+    from dlcore.catalogue.datasets import load
+    from dlcore.engine.training import untrained
+
+    parsed = read(recipe)
+    return untrained(parsed, load(parsed.data))
 
 
 def _at(run: Record, epoch: int) -> Run:
