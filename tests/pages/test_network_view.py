@@ -132,7 +132,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     return found
 
 
-def page(settings: str, number: int, opened: tuple | None, sample: int) -> None:
+def page(settings: str, number: int, opened: tuple | None, sample: int, drawing: list | None = None) -> None:
+    import torch
+
     from dlcore.recipe import read
     from pages.parts.network_view import Chosen
     from pages.parts.state import process
@@ -143,7 +145,8 @@ def page(settings: str, number: int, opened: tuple | None, sample: int) -> None:
     if not remember("begun", False):
         keep(KEY, Chosen(sample, opened and list(opened)))
         keep("begun", True)
-    show(Subject(process.record(number)) if number else None, recipe=read(settings))
+    raw = None if drawing is None else torch.tensor(drawing)
+    show(Subject(process.record(number)) if number else None, recipe=read(settings), drawing=raw)
 
 
 def open_page(recipe: Recipe, number: int = 0, opened: tuple | None = None, sample: int = 0) -> AppTest:
@@ -171,6 +174,17 @@ def test_a_run_shows_its_own_weights_and_the_unit_that_was_opened(sent):
 
 
 @pytest.mark.usefixtures("own_process")
+def test_a_run_whose_turn_has_not_come_shows_the_network_that_it_begins_with(sent):
+    first = process.conductor().submit("moons", MOONS, paused=True)
+    waiting = process.conductor().submit("circles", RECIPES["two-moons"].recipe, in_turn=True)
+    at = open_page(MOONS, waiting.number, opened=("3", 1))
+    assert sent[-1] == json.loads(json.dumps(message(drawn(RECIPES["two-moons"].recipe))))
+    assert "Dense, unit 2" in seen(at)
+    for job in (waiting, first):
+        job.stop()
+
+
+@pytest.mark.usefixtures("own_process")
 @pytest.mark.parametrize("opened", [("7", 2), ("0", 99), (1, "0"), "unit"])
 def test_a_unit_that_this_network_has_not_is_not_asked_for(sent, opened):
     at = open_page(MOONS, opened=opened)
@@ -183,6 +197,18 @@ def test_a_unit_that_this_network_has_not_is_not_asked_for(sent, opened):
 def test_a_sample_from_a_browser_may_be_anything(sent, sample):
     open_page(MOONS, sample=sample)
     assert 0 <= sent[-1]["sample"] < sent[-1]["samples"]
+
+
+@pytest.mark.usefixtures("own_process")
+def test_a_drawing_takes_the_place_of_the_samples(sent):
+    drawing = torch.zeros(1, 28, 28)
+    drawing[0, 5:20, 13:15] = 1
+    args = (RECIPES["simplenet"].recipe.to_json(), 0, ("1", 3), 0, drawing.tolist())
+    at = well(AppTest.from_function(page, default_timeout=LONG, args=args).run())
+    run = untrained(RECIPES["simplenet"].recipe, load(Mnist5k()))
+    assert sent[-1] == json.loads(json.dumps(message(anatomy(run, drawing))))
+    assert sent[-1]["sample"] is None
+    assert "Dense, unit 4" in seen(at)
 
 
 @pytest.mark.usefixtures("own_process")

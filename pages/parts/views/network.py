@@ -61,10 +61,11 @@ def show(
             return place % max(1, len(run.data.validation)) if drawing is None else drawing
 
         heard = _hear(subject, asked, key, lambda run: anatomy(run, sample(run)), about)
-        found: Anatomy | None = heard.answer
+        found: Anatomy | None = heard.answer or (remember(f"{key}/last", None) if heard.coming else None)
         if found is None:
             _blank(heard.sentence or "The network will be here in a moment.", height)
             return bool(heard.coming)
+        keep(f"{key}/last", found)
         chosen = network_view(found, key=f"{key}/canvas", height=height, chosen=chosen)
         keep(key, chosen)
         features = asked.data.spec().inputs
@@ -84,9 +85,17 @@ def show(
 
 
 def _hear(subject: Subject | None, recipe: Recipe, place: str, function: Callable[[Run], Any], about: Any) -> Heard:
+    """Of a run that is about to start, what its fresh weights say, which are known: nothing goes and comes back."""
+    coming = None
     if subject:
-        return subject.hear(place, function, about)
-    return hear(place, {"recipe": Question((recipe, about), lambda: ask_untrained(recipe, function))})["recipe"]
+        run = subject.run
+        heard = subject.hear(place, function, (about, run.status))  # what has no network yet may have one then
+        if heard.answer is not None or not run.active or run.history.steps or run.branch:
+            return heard
+        coming = heard.coming
+    question = Question((recipe, about), lambda: ask_untrained(recipe, function))
+    fresh = hear(f"{place}/untrained", {"recipe": question})["recipe"]
+    return fresh._replace(coming=fresh.coming or coming)
 
 
 def _blank(sentence: str, height: int) -> None:
