@@ -59,7 +59,8 @@ def alone(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def view(page: Page, alone: str) -> Page:
+def view(alone: str, page: Page) -> Page:
+    """The page, which goes before its server does: or it would complain of that."""
     visit(page, alone)
     expect(page.locator(CANVAS)).to_have_attribute("aria-label", re.compile("The network. Input: 2"))
     expect(page.locator(WHICH)).to_have_text("Sample 1 of 200")

@@ -30,7 +30,7 @@ HTML = """
     <button type="button" class="back" aria-label="Sample before" title="Sample before">‹</button>
     <span class="which"></span>
     <button type="button" class="next" aria-label="Next sample" title="Next sample">›</button>
-    <span class="told" aria-live="polite"></span>
+    <span class="told"></span>
   </div>
 </div>
 """

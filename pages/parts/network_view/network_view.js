@@ -64,6 +64,7 @@ function mount(root, canvas, opened) {
     back.hidden = next.hidden = own || net.samples < 2;
     which.textContent = own ? "Your drawing" : `Sample ${(wanted ?? 0) + 1} of ${net.samples}`;
     const words = near && blocks[near[0]]?.say(near[1]);
+    told.ariaLive = words ? "polite" : "off"; // what is said of every step would never end
     const text = words || net.told;
     if (told.textContent !== text) told.textContent = told.title = text;
   }
