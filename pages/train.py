@@ -1,11 +1,14 @@
 """Train: choose a recipe, start it, and watch it learn."""
 
 import time
+from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dlcore.catalogue.spec import Picture
-from dlcore.engine.job import Job, Moment
+from dlcore.engine.job import Job
 from dlcore.inside.fit import visible
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
@@ -15,6 +18,7 @@ from pages.parts.charts import accuracy_figure, loss_figure
 from pages.parts.class_scores import class_scores
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.epochs_table import epochs_table
+from pages.parts.film import choose_frame
 from pages.parts.frame import await_engine, ensure_frame, part
 from pages.parts.live_chart import live_chart
 from pages.parts.network_table import network_table
@@ -26,11 +30,16 @@ from pages.parts.state.process import conductor, engine_is_here, runs_here, stor
 from pages.parts.state.tab import keep, remember, shown_run
 from pages.parts.steering import steer_button
 from pages.parts.under_way import choose_shown
+from pages.parts.views import landscape, layers, mistakes
+from pages.parts.views.field import HEIGHT as FIELD_HEIGHT
 from pages.parts.views.field import field
+from pages.parts.views.network import show as show_network
 
 DOUBLE = 0.5  # seconds within which a second click is the same one
-CHART_HEIGHT = 190
-HEIGHT = 420  # of the network, and of what there is to see of a run below it
+CHART_HEIGHT = 165
+HEIGHT = 360  # of the network
+BELOW = 420  # of what there is to see of a run below it
+VIEWS = {"Layers": layers.show, "Mistakes": mistakes.show, "Landscape": landscape.show}
 QUEUE = "Train these settings too, in their turn: once nothing else is under way."
 
 
@@ -70,14 +79,25 @@ def live(recipe: Recipe | None, chosen: Draft) -> None:
     panels.follow(lambda: look(run, recipe, chosen), runs_here, shown)
 
 
-def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool:
-    """All that moves; whether something of it is still to come."""
-    seen = see(job) if job else None
+def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
+    """All that moves; whether something of it is still to come, or in how many seconds the film's next frame is due."""
+    status, picture, below = st.container(key="status"), st.container(key="picture"), st.container()
+    with below:
+        frame = choose_frame(job)
+    seen = see(job, frame.epoch) if job else None
     run = seen and seen.run
     shown = run.recipe if run else recipe or RECIPES[chosen.name].recipe
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        network(seen, shown)
+    with status:
+        if run:
+            panels.status([run])
+        else:
+            st.progress(0.0, text=f"**ready** · {RECIPES[chosen.name].about}")
+        st.caption(sentence(run, shown))
+        if run and run.failure:
+            panels.failure(run)
+    with picture:
+        *left, right = st.columns([4, 3, 3] if visible(shown) else [3, 2], gap="medium")
+    waits = network(left, seen, shown)
     with right:
         result(run, shown)
         if shown.task.measures_accuracy:
@@ -85,35 +105,36 @@ def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool:
                 live_chart(accuracy_figure([run] if run else []), key="accuracy", height=CHART_HEIGHT)
         with st.container(key="live-loss"):
             live_chart(loss_figure([run] if run else []), key="loss", height=CHART_HEIGHT)
-    with st.container(key="status"):
-        if run:
-            panels.status([run])
-        else:
-            st.progress(0.0, text=f"**ready** · {RECIPES[chosen.name].about}")
-        st.caption(sentence(run, shown))
-    if run and run.failure:
-        panels.failure(run)
-    details(run)
-    return bool(seen and seen.note)
+    waits |= details(seen)
+    return frame.again or waits or bool(seen and seen.note)
 
 
-def network(seen: Seen | None, recipe: Recipe) -> None:
-    """What is learned, and what the network makes of it."""
-    if visible(recipe):
-        boundary(seen, HEIGHT)
-    elif isinstance(recipe.data.spec().inputs, Picture):
-        field(seen and seen.run, recipe)
+def network(columns: Sequence[DeltaGenerator], seen: Seen | None, recipe: Recipe) -> bool:
+    """What is to be learned, the network, and what that makes of it; whether some of it is still to come."""
+    subject, whole = seen and seen.subject, visible(recipe)
+    if whole:
+        with columns[1]:
+            boundary(seen, HEIGHT)
+    with columns[0]:
+        if isinstance(recipe.data.spec().inputs, Picture):
+            field(seen and seen.run, recipe)
+        return show_network(subject, HEIGHT if whole else HEIGHT - FIELD_HEIGHT, recipe)
 
 
-def details(run: Moment | None) -> None:
-    """What there is to see of a run besides its curves; only the open tab is made."""
+def details(seen: Seen | None) -> bool:
+    """What there is to see of a run besides its curves; only the open tab is made. Whether it is still to come."""
+    waits, run = False, seen and seen.run
     classes = run is None or bool(run.recipe.task.classes)
-    views = {"Each epoch": epochs_table} | ({"Classes": class_scores} if classes else {})
+    views = {"Each epoch": lambda: epochs_table(run, BELOW)}
+    views |= {"Classes": lambda: class_scores(run, BELOW)} if classes else {}
+    if seen and engine_is_here():
+        views |= {name: partial(show, seen.subject) for name, show in VIEWS.items()}
     with st.container(key="run-details" if run else "no-details"):
         for tab, view in zip(st.tabs(list(views), on_change="rerun", key="details"), views.values(), strict=True):
             if tab.open:
                 with tab:
-                    view(run, HEIGHT)
+                    waits |= bool(view())
+    return waits
 
 
 def branch_note(chosen: Draft) -> None:

@@ -49,12 +49,12 @@ class Film(Sequence[Frame]):
 
     def wants(self, epoch: int, last: bool = False) -> bool:
         """Whether the frame of this epoch, later than all that are kept, would be kept; the run's last one would."""
-        return (last and self.most > 1) or self._fits(epoch, self._distance(epoch))
+        return (last and self.most > 1) or self._fits(epoch, self.distance(epoch))
 
     def plus(self, frame: Frame) -> Film:
         """With one more frame, of a later epoch, and without those that are then too close to each other."""
-        every = self._distance(frame.epoch)
-        if self.held and self._distance(self.held[-1].epoch) == every and self._fits(self.held[-1].epoch, every):
+        every = self.distance(frame.epoch)
+        if self.held and self.distance(self.held[-1].epoch) == every and self._fits(self.held[-1].epoch, every):
             return Film(self.most, self.start, self.filed, (*self.held, frame), self.shelf)  # none is too close
         filed = [epoch for epoch in self.filed if self._fits(epoch, every)]
         held = [one for one in self.held if self._fits(one.epoch, every)]
@@ -86,7 +86,7 @@ class Film(Sequence[Frame]):
     def __iter__(self) -> Iterator[Frame]:
         return iter(self.read()[0])
 
-    def _distance(self, latest: int) -> int:
+    def distance(self, latest: int) -> int:
         """From one epoch that is kept to the next, when `latest` is the last one; 0 when there is no next one."""
         if self.most < 2:
             return 0

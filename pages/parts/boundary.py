@@ -1,7 +1,11 @@
 """The boundary: what a network makes of data that can be seen whole, of the same moment as the charts beside it."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 import streamlit as st
 
 from dlcore.engine.job import Job, Moment
@@ -10,6 +14,10 @@ from pages.parts.asking import Question, hear
 from pages.parts.live_chart import live_chart
 from pages.parts.network_charts import fit_figure
 from pages.parts.panels import escape
+from pages.parts.views.subject import Subject
+
+if TYPE_CHECKING:
+    from dlcore.engine.training import Run
 
 
 class Seen(NamedTuple):
@@ -18,11 +26,20 @@ class Seen(NamedTuple):
     run: Moment
     fit: Fit | None = None  # of the moment, or of an earlier one if `note` says so
     note: str = ""
+    epoch: int | None = None  # whose frame of the film it is; None for the run as it is now
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.run, self.epoch)
 
 
-def see(job: Job) -> Seen:
-    """The run as it is now; where its data can be seen whole, as it was when the network answered."""
+def see(job: Job, epoch: int | None = None) -> Seen:
+    """The run as it is now, or as it was after an epoch of its film; where its data can be seen whole, as it was when
+    the network answered.
+    """
     run = job.now()
+    if epoch is not None:
+        return _see_frame(run, epoch)
     if not (job.ready and visible(run.recipe)):
         return Seen(run)
     ask = lambda: job.ask(lambda network: (job.now(), fit(network)))  # noqa: E731
@@ -32,6 +49,17 @@ def see(job: Job) -> Seen:
         of = f"The picture is of step {then.history.steps}." if picture else ""
         return Seen(run, picture, f"{heard.sentence} {of}")
     return Seen(run if then.history.steps == run.history.steps else then, picture)
+
+
+def _see_frame(run: Moment, epoch: int) -> Seen:
+    def answers(network: Run) -> tuple[np.ndarray, Fit | None]:
+        from dlcore.engine.training import score  # PyTorch is here by then
+
+        return score(network, network.data.validation).predicted, fit(network) if visible(network.recipe) else None
+
+    heard = Subject(run, epoch).hear("frame", answers)
+    predicted, picture = heard.answer or (run.predicted, None)
+    return Seen(replace(run, predicted=predicted), picture, heard.sentence, epoch)
 
 
 def boundary(seen: Seen | None, height: int) -> None:

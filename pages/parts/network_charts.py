@@ -39,8 +39,8 @@ def fit_figure(job: Record, fit: Fit) -> dict:
             "zsmooth": "best",
             "colorscale": [[0, TWO_CLASSES[0]], [0.5, "#F4F4F4"], [1, TWO_CLASSES[1]]],
             "opacity": 0.55,
-            "colorbar": {"title": {"text": f"probability of {classes[1]}"}, "thickness": 10, "outlinewidth": 0},
-            "hovertemplate": "%{z:.1%}<extra></extra>",
+            "showscale": False,  # the points' colours tell
+            "hovertemplate": f"{classes[1]} %{{z:.1%}}<extra></extra>",
         }
         groups = [(name, fit.points[fit.targets == number]) for number, name in enumerate(classes)]
         marks = [_points(i, name, group[:, 0], group[:, 1], TWO_CLASSES[i]) for i, (name, group) in enumerate(groups)]

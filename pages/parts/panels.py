@@ -225,24 +225,30 @@ def state_of(runs: Sequence[Record]) -> State:
     return State(tick, [(run.number, run.status, *_wishes(run)) for run in runs])
 
 
-def follow(look: Callable[[], object], runs: Callable[[], Sequence[Record]], shown: State) -> None:
+def follow(look: Callable[[], bool | float | None], runs: Callable[[], Sequence[Record]], shown: State) -> None:
     """Call `look`, and again at every tick while one of the runs is under way, or when it says that it waits for an
-    answer.
+    answer (True), or in how many seconds it wants to look again.
 
     Only what moves belongs there: what ticks, the browser builds anew. A look acts on the runs that the page was drawn
     for: once the runs are in another state than `shown`, which was taken before the page drew its buttons, the whole
     page runs.
     """
-    waiting = remember("waiting", False)
+    waiting = remember("waiting", 0.0)
 
     def looking() -> None:
         with told():
-            waits = bool(look())
+            wanted = look()
+            waits = AGAIN if wanted is True else float(wanted or 0)
             keep("waiting", waits)
-            if state_of(runs()) != shown or (waits != waiting and not shown.tick):
+            if state_of(runs()) != shown or _tick(shown, waits) != _tick(shown, waiting):
                 st.rerun()
 
-    st.fragment(looking, run_every=shown.tick or (AGAIN if waiting else None))()
+    st.fragment(looking, run_every=_tick(shown, waiting) or None)()
+
+
+def _tick(shown: State, waits: float) -> float:
+    """Seconds until the next look; 0 when there is none. What trains ticks in any case, so answers come with that."""
+    return waits if waits and (waits < AGAIN or not shown.tick) else shown.tick
 
 
 def _wishes(run: Record) -> tuple:

@@ -25,15 +25,9 @@ if TYPE_CHECKING:
     from dlcore.engine.training import Run
 
 KEY, HEIGHT = "network-view", 360
-COLOURS = "Blue is above zero, orange below; the wider a line, the stronger."
-PLANE = (
-    f"A tile is what one unit answers all over the data: {COLOURS[0].lower()}{COLOURS[1:]} Click a unit to open it. "
-    "After [TensorFlow Playground](https://playground.tensorflow.org)."
-)
-LAYERS = (
-    f"What each layer makes of the sample, from left to right. {COLOURS} Lines are the strongest connections, weight × "
-    "activation. Click a unit to open it. After [CNN Explainer](https://poloclub.github.io/cnn-explainer/)."
-)
+HOW = "Blue is above zero, orange below; wider lines are stronger. Click a unit to open it. "
+PLANE = f"{HOW}[A tile is a unit's answer all over the data.](https://playground.tensorflow.org)"
+LAYERS = f"{HOW}[How to read it.](https://poloclub.github.io/cnn-explainer/)"
 
 
 def show(
