@@ -24,8 +24,10 @@ def offered(job_fits: Callable[[Job], bool], row_fits: Callable[[dict], bool]) -
     return {number: f"{names[number]} · run {number}" for number in sorted(names, reverse=True)}
 
 
-def choose_runs(label: str, offered: dict[int, str], first: list[int], key: str, help: str) -> dict[int, str]:
-    """Up to four of the runs that are offered; those of `first` until someone chooses. Tells of what cannot be read."""
+def choose_runs(
+    label: str, offered: dict[int, str], first: list[int], key: str, help: str, most: int = MOST
+) -> dict[int, str]:
+    """Some of the runs that are offered; those of `first` until someone chooses. Tells of what cannot be read."""
     before = [number for number in remember(key, []) if number in offered]
     chosen = st.multiselect(
         label,
@@ -33,11 +35,11 @@ def choose_runs(label: str, offered: dict[int, str], first: list[int], key: str,
         default=before or first,
         key=key,
         format_func=offered.get,
-        max_selections=MOST,
+        max_selections=most,
         placeholder="Choose runs",
         select_all=False,
         filter_mode="contains",  # and the newest stay first
-        help=f"{help} Up to {MOST}.",
+        help=f"{help} Up to {most}.",
     )
     keep(key, chosen)
     readable = {}

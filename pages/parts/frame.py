@@ -36,6 +36,7 @@ def frame():
             train,
             st.Page("pages/compare.py", title="Compare", icon=":material/flag:"),
             st.Page("pages/draw.py", title="Draw", icon=":material/draw:"),
+            st.Page("pages/inside.py", title="Inside", icon=":material/visibility:"),
             st.Page("pages/runs.py", title="Runs", icon=":material/history:"),
             st.Page("pages/reference.py", title="Reference", icon=":material/menu_book:"),
             # The default page is served at / alone (its own path only has to differ); /train means it too.

@@ -81,3 +81,30 @@ def selected_runs() -> list[str]:
 
 def select_runs(ids: Iterable[str]) -> None:
     keep("runs/selected", list(dict.fromkeys(ids))[:MOST_SELECTED])
+
+
+def asked_moment() -> tuple[list[int], int | None]:
+    """The runs and the epoch that the address names, as `?run=12&run=13&epoch=4`, when the person has just come to the
+    page, and when Back or Forward leads there.
+    """
+    asked = parameters()
+    opened = not remember("moment/opened", False)
+    keep("moment/opened", True)
+    if not opened and not _back_or_forward():
+        return [], None
+    numbers = [int(text) for text in asked.get("run", []) if _is_number(text)]
+    epoch = asked.get("epoch", [""])[-1]
+    return numbers, int(epoch) if _is_number(epoch) else None
+
+
+def show_moment(ids: Iterable[str], epoch: int | None) -> None:
+    """The address names what is looked at, so that it can be shared."""
+    there = parameters()
+    wanted = {name: texts for name, texts in there.items() if name not in ("run", "epoch")} | {"run": list(ids)}
+    wanted |= {} if epoch is None else {"epoch": [str(epoch)]}
+    if there != wanted:
+        st.query_params.from_dict(wanted)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
