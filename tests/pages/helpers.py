@@ -78,7 +78,7 @@ def seen(at: AppTest) -> str:
 def listen(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The jobs that are asked something from now on, as often as they are."""
     asked, ask = [], Job.ask
-    monkeypatch.setattr(Job, "ask", lambda job, function: asked.append(job) or ask(job, function))
+    monkeypatch.setattr(Job, "ask", lambda job, function, **how: asked.append(job) or ask(job, function, **how))
     return asked
 
 

@@ -301,24 +301,21 @@ def test_a_stroke_asks_the_disk_once_a_second_at_most(elsewhere, monkeypatch):
 
 
 def test_while_the_pen_moves_only_its_movements_ask_what_trains(monkeypatch):
-    asked = []
-    ask = Job.ask
-    monkeypatch.setattr(Job, "ask", lambda job, function: asked.append(job.number) or ask(job, function))
     monkeypatch.setattr(answers, "PEN_RESTS", LONG)
     job = process.conductor().submit("digits", QUICK, paused=True)
     wait_until(lambda: job.ready)
     at = drawn()
-    assert asked == [job.number]
+    asked = listen(monkeypatch)
     before = seen(at)
     assert seen(well(at.run())) == before  # as a tick does
-    assert asked == [job.number]
+    assert asked == []
     at.session_state["kept/strokes"] = [{"points": [[0.5, 0.2], [0.5, 0.8]], "width": 0.08}]
-    go(at, "train")
+    go(at, "reference")
     assert seen(go(at, "draw")) != before
-    assert asked == [job.number] * 2
+    assert asked == [job]
     monkeypatch.setattr(answers, "PEN_RESTS", 0.0)
     well(at.run())
-    assert asked == [job.number] * 3  # the pen rests: the network may have learned
+    assert asked == [job, job]  # the pen rests: the network may have learned
 
 
 def test_a_run_that_ended_is_asked_once_more_though_the_pen_moves(monkeypatch):

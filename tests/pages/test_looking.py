@@ -48,7 +48,7 @@ class _Watch(TorchDispatchMode):
     def _harmless(function, given: list) -> bool:
         """With a generator of its own, on the meta device, where there are no numbers, or dropout that is off."""
         meta = torch.device("meta") in given or any(isinstance(one, torch.Tensor) and one.is_meta for one in given)
-        off = function is torch.ops.aten.dropout.default and given[2] is False
+        off = function in (torch.ops.aten.dropout.default, torch.ops.aten.feature_dropout.default) and given[2] is False
         return meta or off or any(isinstance(one, torch.Generator) for one in given)
 
 
