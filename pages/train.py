@@ -14,6 +14,7 @@ from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from pages.parts import panels
 from pages.parts.boundary import Seen, boundary, see
+from pages.parts.change_list import change_list
 from pages.parts.charts import accuracy_figure, loss_figure
 from pages.parts.class_scores import class_scores
 from pages.parts.controls import choose_named, edit_recipe
@@ -36,7 +37,7 @@ from pages.parts.views.field import field
 from pages.parts.views.network import show as show_network
 
 DOUBLE = 0.5  # seconds within which a second click is the same one
-CHART_HEIGHT = 165
+CHART_HEIGHT = 170
 HEIGHT = 360  # of the network
 BELOW = 420  # of what there is to see of a run below it
 VIEWS = {"Layers": layers.show, "Mistakes": mistakes.show, "Landscape": landscape.show}
@@ -102,9 +103,10 @@ def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
         result(run, shown)
         if shown.task.measures_accuracy:
             with st.container(key="live-accuracy"):
-                live_chart(accuracy_figure([run] if run else []), key="accuracy", height=CHART_HEIGHT)
+                live_chart(accuracy_figure([run] if run else [], recipe=shown), key="accuracy", height=CHART_HEIGHT)
         with st.container(key="live-loss"):
             live_chart(loss_figure([run] if run else []), key="loss", height=CHART_HEIGHT)
+        change_list(run)
     waits |= details(seen)
     return frame.again or waits or bool(seen and seen.note)
 

@@ -1,7 +1,8 @@
 """Charts: a run's curves -> a plotly figure, as plain dicts in plotly's JSON schema. Pure; knows no Streamlit.
 
-A run keeps its colour everywhere. Steps are faint, training thin, validation bold. A figure's size does not depend on
-how long the run was (`dlcore.curve`).
+A run keeps its colour everywhere. Steps are faint, training thin and dashed, validation bold. The lines of one run are
+named at their ends, several runs have a legend. A figure's size does not depend on how long the run was
+(`dlcore.curve`).
 """
 
 import html
@@ -11,13 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dlcore.curve import Curve
-from dlcore.history import LOST, MEASURES, Change, History
-from dlcore.recipe import Recipe, field_at, value_at
-from dlcore.runs.records import PACE, Record
+from dlcore.history import History
+from dlcore.recipe import Recipe
+from dlcore.runs.records import Record
 from dlcore.studies import races
+from pages.parts.axes import guessing, guessing_line, loss_axis, percent_axis, places, unit
+from pages.parts.marks import flags
 from pages.parts.run_looks import called, colour, dashes
 
-MOST_MARKS, BEST_SIZE = 30, 11
+BEST_SIZE = 14
+FOR_LABELS = 68  # pixels at the right of one run's lines
 STEP_POINTS, MEAN_POINTS, EPOCH_POINTS = 400, 200, 200
 TENS = np.array([float(f"1e{power}") for power in range(309)])
 
@@ -34,29 +38,41 @@ def loss_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> dict:
         name = called(job) if job in beside else races.label(job)
         look = {"legendgroup": str(job.number), "dash": dash} if len(runs) > 1 else {}
         if len(runs) == 1:
-            places, faint = losses.thin(STEP_POINTS)
-            traces.append(_line(job, "each", "each step", places + 1, faint, width=1, opacity=0.25, hoverinfo="skip"))
+            at, faint = losses.thin(STEP_POINTS)
+            traces.append(_line(job, "each", "each step", at + 1, faint, width=1, opacity=0.25, hoverinfo="skip"))
         smoothed = "steps, smoothed" if len(runs) == 1 else f"{name}, steps"
-        smooth = {"meta": {"smooth": True}, "opacity": 0.6, "showlegend": len(runs) == 1}
+        smooth = {"meta": {"smooth": True}, "opacity": 0.6, "showlegend": False}
         traces.append(_line(job, "steps", smoothed, ends, mean, width=1.2, **smooth, **look))
         if len(runs) == 1:
-            traces.append(_epochs(job, "training", "train_loss", thin_line=True))
-        traces.append(_epochs(job, "validation" if len(runs) == 1 else name, "val_loss", **look))
-    return _figure(jobs, beside, traces, "loss", "Loss over training steps", log=True)
+            traces.append(_named(_epochs(job, "training", "train_loss", thin_line=True, dash="dash")))
+        line = _epochs(job, "validation" if len(runs) == 1 else name, "val_loss", **look)
+        best = "best epoch" if job.recipe.task.classes else "best {:.3g}"  # by accuracy, if there is one
+        traces.append(_named(line, best) if len(runs) == 1 else line)
+    figure = _figure(jobs, beside, traces, "loss", "Loss over training steps", log=True)
+    figure["layout"]["yaxis"] |= loss_axis(trace["y"] for trace in traces)
+    return figure
 
 
-def accuracy_figure(jobs: Sequence[Record], beside: Sequence[Record] = ()) -> dict:
-    """Accuracy over steps, after each epoch; `beside` as in `loss_figure`."""
+def accuracy_figure(jobs: Sequence[Record], beside: Sequence[Record] = (), recipe: Recipe | None = None) -> dict:
+    """Accuracy over steps, after each epoch; `beside` as in `loss_figure`, `recipe` of the run to come, while there is
+    none.
+    """
     traces, runs = [], [*jobs, *beside]
     for job, dash in zip(runs, dashes(runs), strict=True):
         name = called(job) if job in beside else races.label(job)
         look = {"legendgroup": str(job.number), "dash": dash} if len(runs) > 1 else {}
-        names = ("training", "validation") if len(runs) == 1 else (f"{name}, training", name)
-        only = {"showlegend": len(runs) == 1, "opacity": 1 if len(runs) == 1 else 0.5}
-        traces.append(_epochs(job, names[0], "train_accuracy", thin_line=True, **only, **look))
-        traces.append(_epochs(job, names[1], "val_accuracy", **look))
+        if len(runs) == 1:
+            traces.append(_named(_epochs(job, "training", "train_accuracy", thin_line=True, dash="dash")))
+            traces.append(_named(_epochs(job, "validation", "val_accuracy"), "best {:.1%}"))
+        else:
+            quiet = {"showlegend": False, "opacity": 0.5}
+            traces.append(_epochs(job, f"{name}, training", "train_accuracy", thin_line=True, **quiet, **look))
+            traces.append(_epochs(job, name, "val_accuracy", **look))
     figure = _figure(jobs, beside, traces, "accuracy", "Accuracy over training steps", log=False)
-    figure["layout"]["yaxis"] |= _percent_axis(traces)
+    figure["layout"]["yaxis"] |= percent_axis()
+    shares = {guessing(run, run.recipe) for run in runs} or ({guessing(None, recipe)} if recipe else set())
+    if len(shares) == 1 and None not in shares:  # runs on different data have no line in common
+        figure["layout"]["shapes"] = [guessing_line(*shares), *figure["layout"].get("shapes", [])]
     return figure
 
 
@@ -65,7 +81,7 @@ def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
 
     A ring marks where a branch left its parent; if the parent is shown too, the branch begins there.
     """
-    unit, per = _time_unit(runs) if x == "time" else (x, 1)
+    title, suffix, per = unit(runs, x)
     shown, traces = {run.number for run in runs}, []
     for run, dash in zip(runs, dashes(runs), strict=True):
         start, begin = (run.branch.step, run.branch.epoch) if run.branch and run.branch.parent in shown else (0, 1)
@@ -73,9 +89,9 @@ def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
         label = html.escape(called(run), quote=False)
 
         def trace(part, steps, values, run=run, label=label, **look) -> dict:
-            places = [float(f"{place:.7g}") for place in _places(run, steps, x) / per]
+            at = [float(f"{place:.7g}") for place in places(run, steps, x) / per]
             look = {"uid": f"{part}-{run.number}", "legendgroup": str(run.number), "mode": "lines", **look}
-            return {"type": "scatter", "name": label, "x": places or [None], "y": rounded(values) or [None], **look}
+            return {"type": "scatter", "name": label, "x": at or [None], "y": rounded(values) or [None], **look}
 
         if measure == "loss":
             losses = Curve(run.history.losses[start:]) if start else run.history.step_losses
@@ -93,14 +109,11 @@ def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
             look = {"mode": "markers", "marker": ring, "showlegend": False, "hoverinfo": "text", "text": [told]}
             traces.append(trace("branch", np.array([left.step]), [getattr(left, f"val_{measure}")], **look))
     hover = {"step": "d", "epoch": ".4~g", "time": ".4~g"}[x]
-    yaxis = {"title": {"text": f"validation {measure}"}, "rangemode": "nonnegative", "hoverformat": ".4g"}
-    layout = {
-        "uirevision": f"{x} {' '.join(str(run.number) for run in runs)}",
-        "xaxis": {"title": {"text": unit}, "rangemode": "nonnegative", "hoverformat": hover},
-        "yaxis": yaxis | (_percent_axis(traces) if measure == "accuracy" else {}),
-        "showlegend": True,
-        "meta": {"log": measure == "loss", "label": f"Validation {measure} of {len(runs)} runs over {x}"},
-    }
+    limits = percent_axis() if measure == "accuracy" else loss_axis(trace["y"] for trace in traces)
+    layout = _layout(f"{x} {' '.join(str(run.number) for run in runs)}", title, suffix, f"validation {measure}")
+    layout["xaxis"] |= {"hoverformat": hover}
+    layout["yaxis"] |= limits
+    layout["meta"] |= {"log": measure == "loss", "label": f"Validation {measure} of {len(runs)} runs over {x}"}
     return {"data": traces, "layout": layout}
 
 
@@ -111,57 +124,35 @@ def _figure(
     # Of a run beside that ended early, what it did not do is of no interest.
     reached = [run.total_steps if run.active else run.history.steps for run in beside]
     most = max([*(job.total_steps for job in jobs), *reached], default=0)
-    layout = {
-        # The zoom and the hidden lines belong to these runs; others start with a fresh view.
-        "uirevision": " ".join(str(run.number) for run in runs),
-        "xaxis": {"title": {"text": "step"}, "rangemode": "nonnegative", "hoverformat": "d"},
-        "yaxis": {"title": {"text": y}, "rangemode": "nonnegative", "hoverformat": ".4g"},
-        "showlegend": True,
-        "meta": {"log": log, "label": label},
-    }
+    layout = _layout(" ".join(str(run.number) for run in runs), "step", " steps", y)
+    layout["meta"] |= {"log": log, "label": label}
     if most:  # the whole run from the start: the axis does not grow under the curves
         layout["xaxis"]["range"] = [0, most]
+    if len(runs) <= 1:
+        layout |= {"showlegend": False, "margin": {"r": FOR_LABELS}}
     if len(runs) == 1:
-        layout |= _marks(runs[0])
+        layout |= flags(runs[0])
     return {"data": traces, "layout": layout}
 
 
-def _percent_axis(traces: Sequence[dict]) -> dict:
-    """From 0 to 100 % while there is nothing on it: before the first epoch, and of an imported run."""
-    empty = all(trace["y"] == [None] for trace in traces)
-    return {"tickformat": "~%", "hoverformat": ".2%"} | ({"range": [0, 1]} if empty else {})
-
-
-def _marks(run: Record) -> dict:
-    """Where the run left its parent, and where its settings were changed: a line each, with words."""
-    marks = {}
-    if run.branch:
-        marks[run.branch.step] = [f"branch of run {run.branch.parent}"]
-    for change in (change for change in run.history.changes if change.step):
-        marks.setdefault(change.step, []).append(change_text(run.recipe, change))
-    latest = sorted(marks)[-MOST_MARKS:]
-    line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"color": "#8C8C8C", "width": 1, "dash": "dot"}}
-    words = {"yref": "paper", "y": 1, "yanchor": "top", "xanchor": "right", "textangle": -90, "showarrow": False}
+def _layout(runs: str, x: str, suffix: str, y: str) -> dict:
+    """What charts of these runs have in common. The unit of x stands behind the last of its numbers, and y over the
+    chart, so that the lines have all the room.
+    """
     return {
-        "shapes": [line | {"x0": step, "x1": step} for step in latest],
-        "annotations": [
-            words | {"x": step, "text": html.escape(", ".join(marks[step])), "font": {"size": 11}} for step in latest
-        ],
+        # The zoom and the hidden lines belong to these runs; others start with a fresh view.
+        "uirevision": runs,
+        "xaxis": {
+            "title": {"text": x},
+            "ticksuffix": suffix,
+            "showticksuffix": "last",
+            "rangemode": "nonnegative",
+            "hoverformat": "d",
+        },
+        "yaxis": {"title": {"text": y}, "rangemode": "nonnegative", "hoverformat": ".4g"},
+        "showlegend": True,
+        "meta": {"heading": y, "group": f"{x} {runs}"},
     }
-
-
-def change_text(recipe: Recipe, change: Change) -> str:
-    """`learning rate 0.01`, `full speed`."""
-    if change.setting == PACE:
-        return "full speed" if change.value is None else f"{change.value:g} steps/s"
-    if change.setting == LOST:
-        return "measurements before are lost"
-    if change.setting in MEASURES:
-        return "measured by another loss" if change.setting == "loss.kind" else "measured on other data"
-    value = f"{change.value:g}" if isinstance(change.value, float) else str(change.value).lower()
-    if value_at(recipe, change.setting) is None:  # a parent's, whose optimizer had other settings
-        return f"{change.setting.rpartition('.')[2].replace('_', ' ')} {value}"
-    return f"{field_at(recipe, change.setting).title.lower()} {value}"
 
 
 def _epochs(job: Record, name: str, measure: str, thin_line: bool = False, **look) -> dict:
@@ -182,6 +173,15 @@ def _epochs(job: Record, name: str, measure: str, thin_line: bool = False, **loo
     # A mark on the edge, such as the last epoch's, is drawn whole.
     marked = size or "symbol" in marker  # plotly takes a size of 0 alone for its own default
     return line | {"mode": "lines+markers" if marked else "lines", "marker": marker, "cliponaxis": False}
+
+
+def _named(line: dict, best: str = "") -> dict:
+    """With its name at its end, and with words at its star, which may hold the value there."""
+    meta = {"end": line["name"]}
+    if best and "star" in line["marker"].get("symbol", ()):
+        place = line["marker"]["symbol"].index("star")
+        meta["best"] = [place, best.format(line["y"][place])]
+    return line | {"meta": meta, "showlegend": False}
 
 
 def _measured(history: History, measure: str, begin: int = 1) -> tuple[np.ndarray, np.ndarray, int | None]:
@@ -221,24 +221,3 @@ def _line(
         "line": {"color": colour(job.number), "width": width, "dash": dash},
         **look,
     }
-
-
-def _places(run: Record, steps: np.ndarray, x: str) -> np.ndarray:
-    """Where steps stand on the axis: between the ends of epochs by interpolation, and after the last one at the pace
-    so far.
-    """
-    if x == "step" or not len(steps):
-        return np.asarray(steps, dtype=float)
-    count, columns = len(run.history.epochs), run.history.columns
-    ends, values = (
-        np.append(0, columns[name].values[:count]) for name in ("step", "epoch" if x == "epoch" else "seconds")
-    )
-    pace = 1 / max(run.steps_per_epoch, 1) if x == "epoch" else run.stepping / max(run.history.steps, 1)
-    return np.interp(steps, ends, values) + np.maximum(np.asarray(steps) - ends[-1], 0) * pace
-
-
-def _time_unit(runs: Sequence[Record]) -> tuple[str, float]:
-    """The title of a time axis, and how many seconds one of its units has."""
-    longest = max(_places(run, np.array([run.history.steps]), "time")[0] for run in runs)
-    units = (("time (hours)", 3600), ("time (minutes)", 60), ("time (seconds)", 1))
-    return next((title, seconds) for title, seconds in units if longest >= 2 * seconds or seconds == 1)

@@ -8,10 +8,12 @@ import streamlit as st
 
 from dlcore.runs.records import Record, Stored
 from pages.parts import panels
-from pages.parts.charts import accuracy_figure, change_text, loss_figure
+from pages.parts.change_list import change_list
+from pages.parts.charts import accuracy_figure, loss_figure
 from pages.parts.facts import facts, size, table
 from pages.parts.frame import part
 from pages.parts.live_chart import live_chart
+from pages.parts.marks import change_text, marks
 from pages.parts.run_actions import going, run_actions
 from pages.parts.run_description import describe_run
 from pages.parts.run_looks import colour, short_name
@@ -63,6 +65,9 @@ def curves(runs: list[Record]) -> None:
         if runs[0].failure:
             panels.failure(runs[0])
     charts(runs, loss_figure(runs), accuracy_figure(runs), "run")
+    with part(bool(marks(runs[0]))):
+        if marks(runs[0]):
+            change_list(runs[0])
 
 
 def charts(runs: Sequence[Record], loss: dict, accuracy: dict, key: str) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from dlcore.history import Change, Epoch, History
 from dlcore.recipe import Recipe
+from dlcore.recipes import RECIPES
 from dlcore.runs.records import Branch, Stored
 from pages.parts.charts import accuracy_figure, loss_figure, overlay_figure
 from pages.parts.run_looks import COLOURS, colour
@@ -160,8 +161,12 @@ def test_regression_has_no_points_of_accuracy():
     assert all(found["y"] == [None] for found in accuracy_figure([job([1.0], rows)])["data"])
 
 
-def test_an_accuracy_axis_without_epochs_goes_from_0_to_1():
-    assert accuracy_figure([job([1.0])])["layout"]["yaxis"]["range"] == [0, 1]
+@pytest.mark.parametrize("rows", [[], [row(1, 1, train_accuracy=0.97, val_accuracy=0.98)]], ids=["none", "an epoch"])
+def test_an_accuracy_axis_goes_from_0_to_1(rows):
+    runs = [job([1.0], rows), job([1.0], rows, number=2)]
+    for shown in ([], runs[:1], runs):
+        assert accuracy_figure(shown)["layout"]["yaxis"]["range"] == [0, 1]
+    assert overlay_figure(runs, "accuracy", "step")["layout"]["yaxis"]["range"] == [0, 1]
 
 
 def test_an_accuracy_axis_of_an_imported_run_goes_from_0_to_1_and_says_that_its_measurements_are_lost():
@@ -171,9 +176,7 @@ def test_an_accuracy_axis_of_an_imported_run_goes_from_0_to_1_and_says_that_its_
     for layout in (accuracy_figure([imported])["layout"], overlay_figure([imported], "accuracy", "step")["layout"]):
         assert layout["yaxis"]["range"] == [0, 1]
     for figure in (loss_figure([imported]), accuracy_figure([imported])):
-        assert [note["text"] for note in figure["layout"]["annotations"]] == ["measurements before are lost"]
-    measured = job([np.nan] * 4 + [1.0], [*rows, row(3, 5)], changes=changes)
-    assert "range" not in accuracy_figure([measured])["layout"]["yaxis"]
+        assert [note["hovertext"] for note in figure["layout"]["annotations"]] == ["measurements before are lost"]
 
 
 def test_the_best_epoch_has_a_star_on_the_validation_line_alone():
@@ -194,25 +197,67 @@ def test_the_star_stays_in_a_long_run_whose_best_accuracy_is_no_extreme_of_its_l
     assert sum(size > 0 for size in line["marker"]["size"]) == 1
 
 
-def test_changes_on_the_way_and_the_place_of_a_branch_are_marked_with_words():
+def test_changes_on_the_way_and_the_place_of_a_branch_are_marked_by_numbered_flags_whose_words_are_told():
     changes = [Change(5, "optimizer.lr", 0.01), Change(5, "model.dropout", 0.5), Change(8, "pace", None)]
     changes = [Change(3, "data.kind", "moons"), Change(3, "loss.kind", "mse"), *changes]
-    branched = job([1.0] * 10, changes=changes, branch=Branch(7, 1, 3))
+    branched = job([1.0] * 10, changes=changes, branch=Branch(7, 1, 3), stepping=30.0)
     for figure in (loss_figure([branched]), accuracy_figure([branched])):
         layout = figure["layout"]
-        assert [line["x0"] for line in layout["shapes"]] == [3, 5, 8]
-        words = [note["text"] for note in layout["annotations"]]
+        lines = [line["x0"] for line in layout["shapes"] if line["name"] == "mark"]
+        assert lines == [note["x"] for note in layout["annotations"]] == [3, 5, 8]
+        assert [note["text"] for note in layout["annotations"]] == ["1", "2", "3"]
+        words = [note["hovertext"] for note in layout["annotations"]]
         elsewhere = "measured on other data, measured by another loss"
         assert words == [f"branch of run 7, {elsewhere}", "learning rate 0.01, dropout 0.5", "full speed"]
         check(figure)
-    assert "shapes" not in loss_figure([branched, job([1.0], number=2)])["layout"]
+    assert "annotations" not in loss_figure([branched, job([1.0], number=2)])["layout"]
 
 
-def test_what_a_parent_changed_is_marked_though_the_branch_has_no_such_setting():
-    changes = [Change(2, "optimizer.momentum", 0.5)]  # of SGD, while the branch has Adam
-    branched = job([1.0] * 10, changes=changes, branch=Branch(7, 1, 3))
-    marks = loss_figure([branched])["layout"]["annotations"]
-    assert [mark["text"] for mark in marks] == ["momentum 0.5", "branch of run 7"]
+def test_the_lines_of_one_run_are_named_at_their_ends_and_several_runs_have_a_legend():
+    one, other = job([1.0], [row(1, 1)]), job([1.0], [row(1, 1)], number=2)
+    for make in (loss_figure, accuracy_figure):
+        alone, both = make([one]), make([one, other])
+        ends = {found["name"]: found["meta"]["end"] for found in alone["data"] if "end" in found.get("meta", {})}
+        assert ends == {"training": "training", "validation": "validation"}
+        assert not alone["layout"]["showlegend"]
+        assert both["layout"]["showlegend"]
+        assert not any("end" in found.get("meta", {}) for found in both["data"])
+        assert trace(alone, "training")["line"]["dash"] != trace(alone, "validation")["line"]["dash"]
+
+
+def test_charts_of_the_same_runs_over_the_same_axis_have_one_crosshair():
+    one, other = job([1.0]), job([1.0], number=2)
+    groups = [
+        make(runs)["layout"]["meta"]["group"] for runs in ([one], [other]) for make in (loss_figure, accuracy_figure)
+    ]
+    assert groups[0] == groups[1] != groups[2] == groups[3]
+    over = [
+        overlay_figure([one, other], *how)["layout"]["meta"]["group"] for how in (("loss", "step"), ("loss", "time"))
+    ]
+    assert over[0] != over[1]
+
+
+def test_words_stand_at_the_star():
+    rows = [row(1, 10, val_accuracy=0.7), row(2, 20, val_accuracy=0.9821), row(3, 30, val_accuracy=0.8)]
+    run = job([1.0] * 30, rows)
+    assert trace(accuracy_figure([run]), "validation")["meta"]["best"] == [1, "best 98.2%"]
+    assert trace(loss_figure([run]), "validation")["meta"]["best"] == [1, "best epoch"]
+    rows = [row(i, 10 * i, train_accuracy=None, val_accuracy=None, val_loss=1 / i) for i in (1, 2, 3)]
+    numbers = Stored(1, "line", RECIPES["linear-regression"].recipe, History([1.0] * 30, rows))
+    assert trace(loss_figure([numbers]), "validation")["meta"]["best"] == [2, "best 0.333"]
+
+
+def test_the_line_of_guessing_is_drawn_where_all_runs_have_the_same():
+    digits, moons = RECIPES["digits"].recipe, RECIPES["two-moons"].recipe
+    runs = [Stored(number, "run", recipe) for number, recipe in enumerate((digits, digits, moons), 1)]
+
+    def lines(*shown, **how) -> list[tuple[float, str]]:
+        shapes = accuracy_figure(*shown, **how)["layout"].get("shapes", [])
+        return [(line["y0"], line["label"]["text"]) for line in shapes if line["name"] == "guessing"]
+
+    assert lines(runs[:1]) == lines(runs[:2]) == lines([], recipe=digits) == [(0.1, "guessing 10%")]
+    assert lines(runs[2:]) == [(0.5, "guessing 50%")]
+    assert lines(runs[:1], runs[2:]) == lines([]) == lines([], recipe=RECIPES["linear-regression"].recipe) == []
 
 
 def part(figure: dict, name: str, number: int) -> dict:

@@ -6,6 +6,7 @@ element on the page, and every call only hands it new data (`Plotly.react`). Inv
 - Zoom, hidden traces, hover and the DOM element survive any number of calls, as long as
   `layout.uirevision` stays the same. A new uirevision (another run) starts with a fresh view.
 - Log scale and smoothing are the viewer's: applied in the browser, remembered there per chart key.
+- Charts of a group have one crosshair: where the pointer is in one of them, the others show their values, too.
 - plotly.js (5 MB) comes from the app's own static folder, once a page: never inline, never from a CDN.
 - Colours of text and lines come from the theme through CSS, so a theme switch needs no new data.
 """
@@ -42,7 +43,11 @@ def live_chart(figure: dict, *, key: str, height: int = 300) -> None:
 
     - `layout.uirevision` names what is shown; give a trace a `uid` if traces may come, go or change places.
     - `layout.meta.log` true offers a log scale for the y axis; `layout.meta.label` is read out for the chart.
-    - a trace with `meta: {"smooth": true}` follows the smoothing slider.
+    - `layout.meta.heading` stands over the chart, in the line of the tools, and takes the place of the axes' titles.
+    - `layout.meta.group`: charts with the same one have the same x axis, and a crosshair in common.
+    - a trace with `meta: {"smooth": true}` follows the smoothing slider; `meta.end` is the name at its last point, a
+      click on which hides the line; `meta.best` is a point's place and the words beside it.
+    - where a line of a chart with a heading is above the y axis, there is a mark at its top.
 
     `height` in pixels is reserved at once, toolbar included.
     """
