@@ -68,6 +68,9 @@ def guessing(run: Record | None, recipe: Recipe) -> float | None:
 
 
 def guessing_line(share: float) -> dict:
+    # Under the line if there is room: lines of runs that learned nothing have their words above it.
+    label = {"text": f"guessing {share:.0%}", "textposition": "end", "font": {"size": 11}}
+    label["yanchor"] = "top" if share >= 0.1 else "bottom"
     return {
         "name": "guessing",
         "type": "line",
@@ -78,5 +81,5 @@ def guessing_line(share: float) -> dict:
         "y0": share,
         "y1": share,
         "line": {"color": "#8C8C8C", "width": 1, "dash": "dash"},
-        "label": {"text": f"guessing {share:.0%}", "textposition": "end", "yanchor": "bottom", "font": {"size": 11}},
+        "label": label,
     }

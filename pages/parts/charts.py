@@ -69,7 +69,7 @@ def accuracy_figure(jobs: Sequence[Record], beside: Sequence[Record] = (), recip
             traces.append(_epochs(job, f"{name}, training", "train_accuracy", thin_line=True, **quiet, **look))
             traces.append(_epochs(job, name, "val_accuracy", **look))
     figure = _figure(jobs, beside, traces, "accuracy", "Accuracy over training steps", log=False)
-    figure["layout"]["yaxis"] |= percent_axis()
+    figure["layout"]["yaxis"] |= percent_axis() | {"showticklabels": True}
     shares = {guessing(run, run.recipe) for run in runs} or ({guessing(None, recipe)} if recipe else set())
     if len(shares) == 1 and None not in shares:  # runs on different data have no line in common
         figure["layout"]["shapes"] = [guessing_line(*shares), *figure["layout"].get("shapes", [])]
@@ -132,6 +132,8 @@ def _figure(
         layout |= {"showlegend": False, "margin": {"r": FOR_LABELS}}
     if len(runs) == 1:
         layout |= flags(runs[0])
+    if not runs:  # how far the axes will go is not known
+        layout["xaxis"]["showticklabels"] = layout["yaxis"]["showticklabels"] = False
     return {"data": traces, "layout": layout}
 
 
@@ -144,6 +146,7 @@ def _layout(runs: str, x: str, suffix: str, y: str) -> dict:
         "uirevision": runs,
         "xaxis": {
             "title": {"text": x},
+            "tickformat": ",~r",  # plotly's own would say 5 and 10k
             "ticksuffix": suffix,
             "showticksuffix": "last",
             "rangemode": "nonnegative",
@@ -167,6 +170,7 @@ def _epochs(job: Record, name: str, measure: str, thin_line: bool = False, **loo
         marker |= {
             "size": [BEST_SIZE if star else size for star in starred],
             "symbol": ["star" if star else "circle" for star in starred],
+            "opacity": 1,  # plotly draws marks of different sizes faint
             "line": {"width": [1 if star else 0 for star in starred], "color": "#FFFFFF"},
         }
         line["text"] = ["best epoch" if star else "" for star in starred]

@@ -26,16 +26,18 @@ ENDLESS = 100_000
 
 
 def marks(page: Page) -> list[str]:
-    """The words that stand at the lines across the loss chart."""
-    words = "(plot) => (document.querySelector(plot)?.layout?.annotations ?? []).map(({ text }) => text)"
+    """The words of the flags over the loss chart."""
+    words = "(plot) => (document.querySelector(plot)?.layout?.annotations ?? []).map(({ hovertext }) => hovertext)"
     return page.evaluate(words, PLOT["live-loss"])
 
 
 def marked(page: Page, text: str) -> None:
+    flagged = "({ hovertext }) => hovertext.includes(text)"
     page.wait_for_function(
-        "([plot, text]) => document.querySelector(plot)?.layout?.annotations?.some((note) => note.text.includes(text))",
+        f"([plot, text]) => document.querySelector(plot)?.layout?.annotations?.some({flagged})",
         arg=[PLOT["live-loss"], text],
     )
+    expect(page.locator(".st-key-changes")).to_contain_text(text)
 
 
 def under_way(page: Page) -> Locator:

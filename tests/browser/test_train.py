@@ -80,11 +80,16 @@ def test_a_run_streams_from_start_to_its_csv(page: Page, server: str, tmp_path: 
 
 
 def test_zoom_and_hidden_lines_survive_new_data_in_the_same_chart(page: Page, server: str):
+    hidden = "(plot) => plot._fullData.filter(({ visible }) => visible === 'legendonly').map(({ name }) => name)"
     train(page, server, pace="50 steps/s")
     wait_for_steps(page, "live-loss", 5)
     plot = page.locator(PLOT["live-loss"])
     element = plot.element_handle()
-    element.evaluate("(plot) => { plot.mark = true; }")
+    element.evaluate("(plot) => { plot.mark = plot.querySelector('.main-svg').mark = true; }")
+
+    name = page.locator(".st-key-live-loss").get_by_role("button", name="training", exact=True)
+    name.click()
+    page.wait_for_function(f"(plot) => ({hidden})(plot).includes('training')", arg=element)
 
     box = plot.locator(".nsewdrag").first.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.3)
@@ -94,14 +99,31 @@ def test_zoom_and_hidden_lines_survive_new_data_in_the_same_chart(page: Page, se
     page.wait_for_function("(plot) => plot._fullLayout.xaxis.range[0] > 0", arg=element)
     zoom = element.evaluate("(plot) => [...plot._fullLayout.xaxis.range, ...plot._fullLayout.yaxis.range]")
 
-    plot.locator(".legendtoggle").first.click()
-    page.wait_for_function("(plot) => plot._fullData[0].visible === 'legendonly'", arg=element)
-
     for _ in range(3):
         wait_for_steps(page, "live-loss", 20)
     assert element.evaluate("(plot) => [...plot._fullLayout.xaxis.range, ...plot._fullLayout.yaxis.range]") == zoom
-    assert element.evaluate("(plot) => plot._fullData.map(({ visible }) => visible)")[:2] == ["legendonly", True]
+    assert element.evaluate(hidden) == ["training"]
     assert element.evaluate("(plot, where) => plot.mark && plot === document.querySelector(where)", PLOT["live-loss"])
+    assert element.evaluate("(plot) => plot.querySelector('.main-svg').mark")  # it is not built anew
+    press(page, "Stop")
+    reaches(page, "stopped")
+
+
+def test_one_crosshair_goes_through_the_charts_of_a_run_while_it_trains(page: Page, server: str):
+    train(page, server, pace="50 steps/s")
+    wait_for_points(page, "live-accuracy", [0, 0])
+    crosses = (
+        "() => [...document.querySelectorAll('.live-chart')].map((one) => one.querySelectorAll('.spikeline').length)"
+    )
+    assert page.evaluate(crosses) == [0, 0]
+    page.locator(f"{PLOT['live-accuracy']} .nsewdrag").first.hover()
+    page.wait_for_function(f"({crosses})().every((lines) => lines)")
+    for _ in range(2):
+        wait_for_steps(page, "live-loss", 20)
+    page.wait_for_function(f"({crosses})().every((lines) => lines)")
+    expect(page.locator(f"{PLOT['live-loss']} .hoverlayer")).to_contain_text("validation")
+    page.mouse.move(0, 0)
+    page.wait_for_function(f"({crosses})().every((lines) => !lines)")
     press(page, "Stop")
     reaches(page, "stopped")
 

@@ -34,7 +34,7 @@ def test_text_stands_out_in_both_themes(page: Page, server: str, scheme: str):
             };
             const style = (selector) => getComputedStyle(document.querySelector(selector));
             return [light(style("[data-testid=stApp]").backgroundColor), light(style(".st-key-status p").color),
-                    light(style(`${plot} .xtitle`).fill)];
+                    light(style(".st-key-live-loss .live-chart-tools span").color)];
         }""",
         PLOT["live-loss"],
     )

@@ -24,11 +24,11 @@ function build(parentElement, key) {
   root.innerHTML = `
     <div class="live-chart-tools">
       <span></span>
-      <label hidden title="Give every factor of ten the same height">
-        <input type="checkbox" name="log"> Log scale</label>
       <label hidden title="Average each step with those before it: more shows the trend, less the noise">
         Smoothing <input type="range" name="smoothing" min="0" max="0.99" step="0.01">
         <output></output></label>
+      <label hidden title="Give every factor of ten the same height">
+        <input type="checkbox" name="log"> Log scale</label>
     </div>
     <div class="live-chart-picture"><div class="live-chart-plot"></div></div>
     <p role="alert" hidden></p>`;
@@ -300,16 +300,19 @@ const LAYOUT = {
 
 function styled(layout, log, traces) {
   const { xaxis, yaxis, meta } = layout;
-  // What a chart's heading says, its axes do not say again. Charts over each other have their left edges in common.
+  // What a chart's heading says, its axes do not say again. Charts over each other have their left edges in common,
   const title = (own) => (meta?.heading ? undefined : { ...AXIS.title, ...own?.title });
   const axis = (own, more) => ({ ...AXIS, ...more, ...own, title: title(own) });
-  const margin = { l: meta?.heading ? 44 : 8, r: 8, t: layout.showlegend === false ? 16 : 28, b: 8, pad: 4 };
-  const hover = { text: `${xaxis?.ticksuffix ? "" : (xaxis?.title?.text ?? "")} %{x}` };
+  // and their lower ones do not move when the first numbers come.
+  const edges = meta?.heading ? { l: 44, b: 24 } : { l: 8, b: 8 };
+  const margin = { ...edges, r: 8, t: layout.showlegend === false ? 16 : 28, pad: 4 };
+  const hover = { text: `${xaxis?.title?.text ?? ""} %{x}` };
   return {
     ...LAYOUT,
     ...layout,
     margin: { ...margin, ...layout.margin },
-    xaxis: axis(xaxis, { unifiedhovertitle: hover }),
+    ...(meta?.group && { hoverdistance: -1 }), // each chart shows its points that are next to the crosshair
+    xaxis: axis(xaxis, { unifiedhovertitle: hover, automargin: !meta?.heading }),
     // A y range zoomed on one scale means nothing on the other.
     yaxis: { ...axis(yaxis, { hoverformat: ".4~g" }), ...(log && logarithmic(traces)),
              uirevision: `${layout.uirevision} ${log}` },
