@@ -70,7 +70,7 @@ def guessing(run: Record | None, recipe: Recipe) -> float | None:
 def guessing_line(share: float) -> dict:
     # Under the line if there is room: lines of runs that learned nothing have their words above it.
     label = {"text": f"guessing {share:.0%}", "textposition": "end", "font": {"size": 11}}
-    label["yanchor"] = "top" if share >= 0.1 else "bottom"
+    label["yanchor"] = "top" if share >= 0.15 else "bottom"
     return {
         "name": "guessing",
         "type": "line",

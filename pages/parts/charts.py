@@ -21,6 +21,7 @@ from pages.parts.marks import flags
 from pages.parts.run_looks import called, colour, dashes
 
 BEST_SIZE = 14
+NEAREST = -1  # pixels within which a point is told under the pointer: however far, where there is one an epoch only
 FOR_LABELS = 68  # pixels at the right of one run's lines
 STEP_POINTS, MEAN_POINTS, EPOCH_POINTS = 400, 200, 200
 TENS = np.array([float(f"1e{power}") for power in range(309)])
@@ -70,6 +71,7 @@ def accuracy_figure(jobs: Sequence[Record], beside: Sequence[Record] = (), recip
             traces.append(_epochs(job, name, "val_accuracy", **look))
     figure = _figure(jobs, beside, traces, "accuracy", "Accuracy over training steps", log=False)
     figure["layout"]["yaxis"] |= percent_axis() | {"showticklabels": True}
+    figure["layout"]["hoverdistance"] = NEAREST
     shares = {guessing(run, run.recipe) for run in runs} or ({guessing(None, recipe)} if recipe else set())
     if len(shares) == 1 and None not in shares:  # runs on different data have no line in common
         figure["layout"]["shapes"] = [guessing_line(*shares), *figure["layout"].get("shapes", [])]
@@ -112,6 +114,7 @@ def overlay_figure(runs: Sequence[Record], measure: str, x: str) -> dict:
     limits = percent_axis() if measure == "accuracy" else loss_axis(trace["y"] for trace in traces)
     layout = _layout(f"{x} {' '.join(str(run.number) for run in runs)}", title, suffix, f"validation {measure}")
     layout["xaxis"] |= {"hoverformat": hover}
+    layout["hoverdistance"] = NEAREST
     layout["yaxis"] |= limits
     layout["meta"] |= {"log": measure == "loss", "label": f"Validation {measure} of {len(runs)} runs over {x}"}
     return {"data": traces, "layout": layout}

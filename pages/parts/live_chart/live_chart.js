@@ -113,6 +113,10 @@ function draw(Plotly, chart) {
   const smooths = data.some((trace) => trace.meta?.smooth);
   const weight = Number(chart.smoothing.value);
   const log = Boolean(layout.meta?.log && chart.log.checked);
+  if (chart.group !== layout.meta?.group) { // what the crosshair tells is of other runs
+    leave(chart);
+    if (chart.plot.data) Plotly.Fx.unhover(chart.plot);
+  }
   chart.group = layout.meta?.group;
   chart.heading.textContent = layout.meta?.heading ?? "";
   if (chart.view !== layout.uirevision) chart.hidden.clear();
@@ -142,8 +146,8 @@ function draw(Plotly, chart) {
 function follow(Plotly, chart) {
   const moved = () => annotate(Plotly, chart);
   for (const event of ["plotly_relayout", "plotly_relayouting", "plotly_restyle"]) chart.plot.on(event, moved);
-  chart.plot.on("plotly_hover", ({ xvals, points }) => {
-    crosshairs.set(chart.group, { chart, x: xvals?.[0] ?? points[0].x });
+  chart.plot.on("plotly_hover", ({ points }) => {
+    crosshairs.set(chart.group, { chart, x: points[0].x });
     for (const other of shown) point(Plotly, other);
   });
   chart.plot.on("plotly_unhover", () => leave(chart));
@@ -192,7 +196,7 @@ function annotate(Plotly, chart) {
   }
 }
 
-const ANCHOR = { end: "translate(6px, -50%)", above: "translate(-50%, 0)",
+const ANCHOR = { end: "translate(9px, -50%)", above: "translate(-50%, 0)",
                  "best-left": "translate(-100%, -50%)", "best-right": "translate(0, -50%)" };
 
 // In pixels from the plot's upper left corner.
@@ -260,7 +264,7 @@ function download(Plotly, chart) {
   const words = wordsOf(chart).map(({ kind, text, x, y }) => ({
     text, showarrow: false, font: { size: 11 }, xref: "paper", yref: "paper", x: x / w, y: 1 - y / h,
     xanchor: { end: "left", above: "center", "best-left": "right", "best-right": "left" }[kind],
-    yanchor: kind === "above" ? "top" : "middle", xshift: kind === "end" ? 4 : 0,
+    yanchor: kind === "above" ? "top" : "middle", xshift: kind === "end" ? 7 : 0,
   }));
   const heading = { text: figure.layout.meta?.heading, x: 0, xref: "paper", y: 1, yref: "container", yanchor: "top",
                     pad: { t: 4 }, font: { size: 13 } };
@@ -304,14 +308,13 @@ function styled(layout, log, traces) {
   const title = (own) => (meta?.heading ? undefined : { ...AXIS.title, ...own?.title });
   const axis = (own, more) => ({ ...AXIS, ...more, ...own, title: title(own) });
   // and their lower ones do not move when the first numbers come.
-  const edges = meta?.heading ? { l: 44, b: 24 } : { l: 8, b: 8 };
+  const edges = meta?.heading ? { l: 46, b: 24 } : { l: 8, b: 8 };
   const margin = { ...edges, r: 8, t: layout.showlegend === false ? 16 : 28, pad: 4 };
   const hover = { text: `${xaxis?.title?.text ?? ""} %{x}` };
   return {
     ...LAYOUT,
     ...layout,
     margin: { ...margin, ...layout.margin },
-    ...(meta?.group && { hoverdistance: -1 }), // each chart shows its points that are next to the crosshair
     xaxis: axis(xaxis, { unifiedhovertitle: hover, automargin: !meta?.heading }),
     // A y range zoomed on one scale means nothing on the other.
     yaxis: { ...axis(yaxis, { hoverformat: ".4~g" }), ...(log && logarithmic(traces)),
