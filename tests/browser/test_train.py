@@ -22,6 +22,7 @@ from tests.browser.helpers import (
     start,
     step,
     visit,
+    wait_for_points,
     wait_for_steps,
 )
 from tests.browser.training import ENDLESS, WATCH, train, watched
