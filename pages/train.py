@@ -93,7 +93,8 @@ def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
             panels.status([run])
         else:
             st.progress(0.0, text=f"**ready** · {RECIPES[chosen.name].about}")
-        st.caption(sentence(run, shown))
+        with st.container(key="sentence"):
+            st.caption(sentence(run, shown))
         if run and run.failure:
             panels.failure(run)
     with picture:

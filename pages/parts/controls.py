@@ -21,20 +21,20 @@ from dlcore.settings import Settings, SettingsError, accepted, explanation, fami
 from pages.parts.sketches import sketch
 from pages.parts.state.drafts import Draft
 from pages.parts.state.process import engine_is_here
-from pages.parts.state.tab import have_widget_show, widget
+from pages.parts.state.tab import widget
 
 BATCHES = ("all", 8, 16, 32, 64, 128, 256, 512)
 
 
 def choose_named(draft: Draft) -> None:
     """The select box that starts a draft from a named recipe."""
-    key = f"{draft.page}/recipe"  # without the generation: the box itself stays, and keeps the focus
-    have_widget_show(key, draft.name)
+    key = f"{draft.page}/recipe/{draft.links}"  # without the generation: the box itself stays, and keeps the focus
     about = "  \n".join(f"**{name}**: {named.about}" for name, named in RECIPES.items())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
         st.selectbox(
             "Recipe",
             list(RECIPES),
+            index=list(RECIPES).index(draft.name),
             key=key,
             on_change=lambda: draft.start_from(widget(key)),
             help=f"A run that works, to start from; change anything below afterwards.  \n{about}",

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from dlcore.recipes import RECIPES
 from pages.parts.state.drafts import Draft
-from pages.parts.state.tab import have_widget_show, widget
 
 STARTS = {
     "digits": "Digits",
@@ -16,13 +16,17 @@ PICTURES = "app/static/starts"  # Streamlit serves the folder `static` there
 
 
 def choose_start(draft: Draft) -> None:
-    """Cards that start a draft from a named recipe; one of them is lit while the draft has it."""
-    have_widget_show("starts", draft.name if draft.name in STARTS else None)
-    st.segmented_control(
-        "Start from",
-        list(STARTS),
-        key="starts",
-        format_func=lambda name: f"![{STARTS[name]}]({PICTURES}/{name}.png) {STARTS[name]}",
-        on_change=lambda: draft.start_from(widget("starts") or draft.name),
-        label_visibility="collapsed",
-    )
+    """Cards that start a draft from a named recipe; the one that it started from is lit.
+
+    They are buttons, which have no state: a browser that is a moment late could send an old choice as if it were new.
+    """
+    with st.container(key="starts"):
+        for name, title in STARTS.items():
+            st.button(
+                f"![]({PICTURES}/{name}.png) {title}",
+                key=f"start/{name}",
+                type="primary" if name == draft.name else "secondary",
+                on_click=draft.open_link,
+                args=(name, RECIPES[name].recipe.model_dump(mode="json")),
+                width="stretch",
+            )

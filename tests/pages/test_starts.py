@@ -13,9 +13,16 @@ pytestmark = pytest.mark.usefixtures("own_process")
 STATIC = Path(__file__).parents[2] / "static" / "starts"
 
 
-def card(at):
-    (cards,) = [group for group in at.button_group if group.key == "starts"]
-    return cards
+def lit(at):
+    """The cards that are lit."""
+    cards = [button for button in at.button if (button.key or "").startswith("start/")]
+    assert len(cards) == len(STARTS)
+    return [button.key.removeprefix("start/") for button in cards if button.proto.type == "primary"]
+
+
+def press_card(at, name):
+    (card,) = [button for button in at.button if button.key == f"start/{name}"]
+    return well(card.click().run())
 
 
 @pytest.mark.parametrize("name", STARTS)
@@ -28,15 +35,22 @@ def test_a_card_is_a_named_recipe_with_a_picture(name):
 @pytest.mark.parametrize("name", [name for name in STARTS if name != "digits"])
 def test_a_card_starts_from_its_recipe(name):
     at = opened()
-    assert card(at).value == "digits"
-    well(card(at).set_value(name).run())
+    assert lit(at) == ["digits"]
+    press_card(at, name)
     assert find(at.selectbox, "Recipe").value == name
     assert find(at.selectbox, "Data").value == RECIPES[name].recipe.data.kind
-    assert card(at).value == name
+    assert lit(at) == [name]
+
+
+def test_a_card_that_is_lit_brings_its_recipe_back_as_it_was():
+    at = opened()
+    well(find(at.number_input, "Epochs").set_value(3).run())
+    press_card(at, "digits")
+    assert find(at.number_input, "Epochs").value == RECIPES["digits"].recipe.epochs
 
 
 def test_no_card_is_lit_for_a_recipe_that_has_none():
     at = choose(opened(), "Recipe", "row-lstm")
-    assert card(at).value is None
+    assert lit(at) == []
     choose(at, "Recipe", "spirals")
-    assert card(at).value == "spirals"
+    assert lit(at) == ["spirals"]

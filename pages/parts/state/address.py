@@ -32,7 +32,7 @@ def follow_address(draft: Draft) -> None:
     name, values, problems = from_link(asked)
     settings = {name: text for name, text in asked.items() if is_setting(name)}
     if settings and settings != to_link(draft.name, draft.values):
-        draft.take_values(name, values)
+        draft.open_link(name, values)
     draft.refused = problems
 
 

@@ -38,6 +38,7 @@ class Draft:
     start: dict
     values: dict
     generation: int = 0  # changes when another recipe is taken, so that its widgets start anew
+    links: int = 0  # how often a recipe came from elsewhere; each starts the box of named recipes anew, which shows it
     refused: list[Problem] = field(default_factory=list)  # what the last link asked for and could not have
     branch: BranchPoint | None = None  # where a run of this draft begins, if not at the beginning
 
@@ -67,6 +68,7 @@ class Draft:
         if recipe.epochs <= epoch:
             recipe = recipe.model_copy(update={"epochs": epoch + recipe.epochs})
         self.take(started_from(run), recipe)
+        self.links += 1
         self.branch = BranchPoint(run.number, run.name, epoch, run.recipe_at(step))
 
     def changes(self) -> dict[str, Any]:
@@ -90,6 +92,10 @@ class Draft:
     def settle(self) -> None:
         """What was changed is the start of what is changed next; the widgets stay."""
         self.start = copy.deepcopy(self.values)
+
+    def open_link(self, name: str, values: dict) -> None:
+        self.take_values(name, values)
+        self.links += 1
 
 
 def started_from(run: Record) -> str:

@@ -39,12 +39,6 @@ def set_widget(key: str, value) -> None:
     st.session_state[key] = value
 
 
-def have_widget_show(key: str, value) -> None:
-    """The same, where the widget shows something else: what it shows already need not be sent."""
-    if widget(key) != value:
-        set_widget(key, value)
-
-
 def choose_for_all(key: str, value) -> None:
     """`keep` what tabs that are opened later begin with, too."""
     keep(key, value)
