@@ -45,35 +45,43 @@ class Blame:
     frames: int  # that were looked at
 
 
-def blame(run: Run, film: Sequence[Frame], history: History, index: int, count: int = 8) -> Blame:
-    """For the validation sample at `index`, of a run with this film and history, `count` samples either way at most.
-    To be asked with gradients of a network that does not train: it takes about FRAMES passes over SAMPLES samples.
-    Raises LookError.
+def chosen(epochs: Sequence[int]) -> list[int]:
+    """Those of a film's epochs whose frames are affordable, evenly, the last one among them. Raises LookError."""
+    if not len(epochs):
+        raise LookError("Of this run no frames are kept, by which training samples could be blamed.")
+    places = np.linspace(len(epochs) - 1, 0, min(FRAMES, len(epochs))).round().astype(int)
+    return [epochs[int(place)] for place in reversed(places)]
+
+
+def blame(run: Run, frames: Sequence[Frame], history: History, index: int, count: int = 8) -> Blame:
+    """For the validation sample at `index`, of a run with these frames (see `chosen`) and this history, `count` samples
+    either way at most. To be asked with gradients of a network that does not train: it takes as many passes over
+    SAMPLES samples as there are frames. Raises LookError.
     """
     if not 0 <= index < len(run.data.validation):
         raise LookError(f"There is no validation sample {index}; they go from 0 to {len(run.data.validation) - 1}.")
-    influence, frames = None, _chosen(film)
+    influence = torch.zeros(())
     for frame in frames:
         one_in, one_out = _last_layer(run, frame, iter([run.data.validation[index : index + 1]]))
         inside, outside = _last_layer(run, frame, _batches(run.data.train))
-        products = (outside @ one_out[0]) * (inside @ one_in[0]) * rate(run, history, frame)
-        influence = products if influence is None else influence + products
-    found = influence.cpu().numpy().astype(np.float32)
+        influence = influence + ((outside @ one_out[0]) * (inside @ one_in[0])).cpu() * rate(run, history, frame)
+    found = influence.numpy()
     order = np.argsort(found, kind="stable")
     opponents, proponents = order[:count], order[::-1][:count]
     return Blame(index, found, proponents[found[proponents] > 0], opponents[found[opponents] < 0], len(frames))
 
 
-def self_influence(run: Run, film: Sequence[Frame], history: History) -> np.ndarray:
+def self_influence(run: Run, frames: Sequence[Frame], history: History) -> np.ndarray:
     """What each of the first SAMPLES training samples did to its own loss, (N,) float32; asked as `blame` is.
 
     High where a sample stands against all others, as one with a wrong label does (Pruthi et al. 2020, section 4.1).
     """
-    influence = 0.0
-    for frame in _chosen(film):
+    influence = torch.zeros(())
+    for frame in frames:
         inside, outside = _last_layer(run, frame, _batches(run.data.train))
-        influence = influence + outside.square().sum(1) * inside.square().sum(1) * rate(run, history, frame)
-    return influence.cpu().numpy().astype(np.float32)
+        squares = inside.square().sum(1) * outside.square().sum(1)
+        influence = influence + squares.cpu() * rate(run, history, frame)
+    return influence.numpy()
 
 
 def rate(run: Run, history: History, frame: Frame) -> float:
@@ -84,14 +92,6 @@ def rate(run: Run, history: History, frame: Frame) -> float:
         return float(history.columns["lr"].values[place])
     recipe, per_epoch = run.recipe, run.steps_per_epoch
     return recipe.optimizer.lr * recipe.schedule.factor(max(frame.step - 1, 0), recipe.epochs * per_epoch, per_epoch)
-
-
-def _chosen(film: Sequence[Frame]) -> list[Frame]:
-    """Of a film so many frames as are affordable, evenly, the last one among them."""
-    if not len(film):
-        raise LookError("Of this run no frames are kept, by which training samples could be blamed.")
-    places = np.linspace(len(film) - 1, 0, min(FRAMES, len(film))).round().astype(int)
-    return [film[int(place)] for place in reversed(places)]
 
 
 def _batches(split: Split | FiledSplit) -> Iterator[Samples]:

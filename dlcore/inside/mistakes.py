@@ -18,6 +18,7 @@ from dlcore.memory import EVALUATION_BATCH
 from dlcore.runs.film import Frame
 
 if TYPE_CHECKING:
+    from dlcore.catalogue.splits import FiledSplit, Split
     from dlcore.engine.training import Run
 
 MOST = 10_000  # samples that are looked at, the first ones
@@ -140,9 +141,11 @@ def between(one: Mistakes, other: Mistakes) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-def samples(run: Run, places: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Validation samples as a person sees them: pictures (N, H, W, C) uint8, or features (N, features) float32."""
-    split = run.data.validation
+def samples(run: Run, places: Sequence[int] | np.ndarray, split: Split | FiledSplit | None = None) -> np.ndarray:
+    """Samples as a person sees them: pictures (N, H, W, C) uint8, or features (N, features) float32. Of the validation
+    split, or of the one that is given.
+    """
+    split = split or run.data.validation
     inputs, _ = split[torch.as_tensor(np.asarray(places, np.int64), device=split.targets.device)]
     raw = (inputs * run.data.std.to(inputs) + run.data.mean.to(inputs)).cpu()
     if not isinstance(run.recipe.data.spec().inputs, Picture):

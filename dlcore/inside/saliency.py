@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -133,25 +132,12 @@ def attribute(
 
 
 def untrained(model: nn.Module, seed: int) -> nn.Module:
-    """A copy with first weights as PyTorch draws them, of a seed of their own; no default generator is touched."""
-    from dlcore.engine.randomness import generator
+    """A copy with first weights of a seed of their own; no default generator is touched."""
+    from dlcore.engine.randomness import derive
+    from dlcore.engine.training import initialise
 
-    model, draws = copy.deepcopy(model), generator(seed, "untrained")
-    norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
-    for module in model.modules():
-        own = list(module.parameters(recurse=False))
-        if isinstance(module, norms):
-            module.reset_parameters()  # to ones and zeros: nothing is drawn
-        elif own:
-            wide = module.hidden_size if isinstance(module, nn.RNNBase) else own[0][0].numel()
-            bound = 1 / math.sqrt(wide)
-            for parameter in own:
-                value = torch.empty(parameter.shape)
-                if isinstance(module, nn.Embedding):
-                    value.normal_(generator=draws)
-                else:
-                    value.uniform_(-bound, bound, generator=draws)
-                parameter.data.copy_(value)
+    model = copy.deepcopy(model)
+    initialise(model, derive(seed, "untrained"))
     return model
 
 

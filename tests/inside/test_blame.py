@@ -13,7 +13,7 @@ from dlcore.catalogue.schedules import Exponential
 from dlcore.catalogue.splits import Dataset, Split
 from dlcore.engine.trainer import Trainer
 from dlcore.engine.training import build
-from dlcore.inside.blame import FRAMES, SAMPLES, blame, rate, self_influence
+from dlcore.inside.blame import FRAMES, SAMPLES, blame, chosen, rate, self_influence
 from dlcore.inside.errors import LookError
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
@@ -131,15 +131,18 @@ def test_the_rate_at_a_frame_is_the_one_measured_or_else_the_schedules(moons):
     assert rate(run, history, later) == pytest.approx(0.1 * 0.5**4)
 
 
-def test_of_a_long_film_some_frames_are_asked_the_last_among_them(moons, monkeypatch):
-    run, history, film = moons
-    asked = []
-    monkeypatch.setattr("dlcore.inside.blame.rate", lambda run, history, frame: asked.append(frame.epoch) or 1.0)
-    long = [film[0]._replace(epoch=epoch) for epoch in range(200)]
-    assert blame(run, long, history, 0).frames == FRAMES
-    assert asked == sorted(set(asked))
-    assert asked[0] == 0
-    assert asked[-1] == 199
+@pytest.mark.parametrize("count", [1, 2, FRAMES, 13, 200])
+def test_of_a_film_some_frames_are_chosen_evenly_the_last_among_them(count):
+    epochs = chosen(range(count))
+    assert len(set(epochs)) == len(epochs) == min(count, FRAMES)
+    assert epochs == sorted(epochs)
+    assert epochs[-1] == count - 1
+    assert count == 1 or np.ptp(np.diff(epochs)) <= 1
+
+
+def test_without_frames_nobody_can_be_blamed():
+    with pytest.raises(LookError, match="no frames are kept"):
+        chosen(())
 
 
 def test_a_run_that_is_looked_at_after_every_epoch_ends_as_one_that_is_not(moons):
@@ -167,8 +170,8 @@ def test_every_named_recipe_can_be_asked(name):
     assert np.isfinite(found.influence).all()
 
 
-@pytest.mark.parametrize(("index", "frames", "told"), [(0, 0, "no frames"), (9999, 3, "0 to"), (-1, 3, "0 to")])
-def test_what_cannot_be_blamed_is_told_in_a_sentence(moons, index, frames, told):
+@pytest.mark.parametrize("index", [-1, 9999])
+def test_a_sample_that_is_not_there_is_told_in_a_sentence(moons, index):
     run, history, film = moons
-    with pytest.raises(LookError, match=told):
-        blame(run, film[:frames], history, index)
+    with pytest.raises(LookError, match=f"0 to {len(run.data.validation) - 1}"):
+        blame(run, film, history, index)
