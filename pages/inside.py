@@ -14,7 +14,8 @@ from pages.parts.frame import await_engine, ensure_frame
 from pages.parts.state.address import asked_moment, show_moment
 from pages.parts.state.process import engine_is_here
 from pages.parts.state.tab import keep, shown_run
-from pages.parts.views import landscape, layers, mistakes, surfaces
+from pages.parts.views import landscape, mistakes, surfaces
+from pages.parts.views.listing import VIEWS
 from pages.parts.views.network import show as show_network
 from pages.parts.views.subject import Subject
 
@@ -31,12 +32,10 @@ def live(chosen: dict[int, str], first: int | None) -> bool | float:
         show_moment([run.id for run in runs], frame.epoch)
     subjects = [Subject(run.now() if isinstance(run, Job) else run, frame.epoch) for run in runs]
     waits = beside(subjects, network, "network-view")
-    views = {
-        "Layers": lambda: beside(subjects, layers.show, "layers-health"),
-        "Mistakes": lambda: all_mistakes(subjects),
-        "Landscape": partial(landscape.show, subjects[0]),
-        "Classic surfaces": surfaces.show,
-    }
+    views = {name: partial(beside, subjects, show, key) for name, show, key in VIEWS}
+    views["Landscape"] = partial(landscape.show, subjects[0])
+    views["Mistakes"] = partial(all_mistakes, subjects)
+    views["Classic surfaces"] = surfaces.show
     for tab, view in zip(st.tabs(list(views), on_change="rerun", key="views"), views.values(), strict=True):
         if tab.open:
             with tab:

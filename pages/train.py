@@ -31,16 +31,15 @@ from pages.parts.state.process import conductor, engine_is_here, runs_here, stor
 from pages.parts.state.tab import keep, remember, shown_run
 from pages.parts.steering import steer_button
 from pages.parts.under_way import choose_shown
-from pages.parts.views import landscape, layers, mistakes
 from pages.parts.views.field import HEIGHT as FIELD_HEIGHT
 from pages.parts.views.field import field
+from pages.parts.views.listing import VIEWS
 from pages.parts.views.network import show as show_network
 
 DOUBLE = 0.5  # seconds within which a second click is the same one
 CHART_HEIGHT = 170
 HEIGHT = 360  # of the network
 BELOW = 420  # of what there is to see of a run below it
-VIEWS = {"Layers": layers.show, "Mistakes": mistakes.show, "Landscape": landscape.show}
 QUEUE = "Train these settings too, in their turn: once nothing else is under way."
 
 
@@ -131,7 +130,7 @@ def details(seen: Seen | None) -> bool:
     views = {"Each epoch": lambda: epochs_table(run, BELOW)}
     views |= {"Classes": lambda: class_scores(run, BELOW)} if classes else {}
     if seen and engine_is_here():
-        views |= {name: partial(show, seen.subject) for name, show in VIEWS.items()}
+        views |= {name: partial(show, seen.subject, key) for name, show, key in VIEWS}
     with st.container(key="run-details" if run else "no-details"):
         for tab, view in zip(st.tabs(list(views), on_change="rerun", key="details"), views.values(), strict=True):
             if tab.open:

@@ -42,9 +42,9 @@ class Choice(NamedTuple):
     runs: tuple[int, ...]  # whose paths are drawn, the run itself first
 
 
-def show(subject: Subject) -> bool:
-    """Draw the view; whether an answer is still on its way."""
-    with st.container(key="landscape"):
+def show(subject: Subject, key: str = "landscape") -> bool:
+    """Draw the view in a container of this key, once on a page; whether an answer is still on its way."""
+    with st.container(key=key):
         rivals = _rivals(subject.run)
         choice, look = _choose(subject.run, rivals)
         if choice.plane == "film":  # which is the same from every epoch

@@ -15,6 +15,7 @@ from pages.parts.facts import table
 from pages.parts.live_chart import live_chart
 from pages.parts.panels import escape
 from pages.parts.state.tab import keep, remember, set_widget, widget
+from pages.parts.views.blame import blame
 from pages.parts.views.hearing import hear_each_epoch
 from pages.parts.views.mistake_charts import (
     calibration_figure,
@@ -79,6 +80,7 @@ def _shown(subject: Subject, key: str) -> bool:
         _numbers(subject, heard.answer, key)
     elif heard.answer:
         _classes(subject, heard.answer, key)
+        waits |= _blame(subject, heard.answer, key)
         waits = _over_epochs(subject, key) or waits
     if heard.sentence:
         st.caption(escape(heard.sentence))
@@ -153,6 +155,23 @@ def _classes(subject: Subject, seen: Seen, key: str) -> None:
         worst = [place for place in found.worst(SHOWN) if place < len(seen.points)]
         live_chart(points_figure(run.number, part, seen.points, worst), key=f"{key}-points", height=HEIGHT)
         st.caption("Crosses are what the network gets wrong, rings what it is most wrong about.")
+
+
+def _blame(subject: Subject, seen: Seen, key: str) -> bool:
+    """For one of the samples that are shown; whether an answer is still on its way."""
+    if not len(seen.places):
+        return False
+    found = seen.found
+
+    def named(place: int) -> str:
+        right, says = found.classes[found.targets[place]], found.classes[found.predicted[place]]
+        return escape(f"{place}: {right} taken for {says}" if right != says else f"{place}: {right}")
+
+    options = [int(place) for place in seen.places]
+    chosen = st.selectbox(
+        "Blame for", options, format_func=named, key=f"{key}-blamed", help="One of the samples above."
+    )
+    return blame(subject, chosen, f"{key}-blame")
 
 
 def _samples(subject: Subject, seen: Seen) -> None:

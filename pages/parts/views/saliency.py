@@ -32,7 +32,7 @@ HOW = {
 SOURCE = "[Adebayo et al. 2018](https://arxiv.org/abs/1810.03292)"
 
 
-def show(subject: Subject, raw: np.ndarray | None = None, key: str = "saliency") -> bool:
+def show(subject: Subject, key: str = "saliency", raw: np.ndarray | None = None) -> bool:
     """Whether an answer is still on its way. `raw`: a drawing (1, 28, 28) that is explained, in place of a sample.
 
     `key`: of the container, where two stand side by side.

@@ -114,7 +114,7 @@ def _drawing() -> None:
 
     digit = np.zeros((1, 28, 28), np.float32)
     digit[0, 6:22, 13:15] = 1
-    show(Subject(jobs()[-1]), digit)
+    show(Subject(jobs()[-1]), raw=digit)
 
 
 def test_a_drawing_is_explained_without_a_choice_of_samples():
