@@ -27,7 +27,7 @@ def live(chosen: dict[int, str], first: int | None) -> bool | float:
     runs = known(chosen)
     if not runs:
         return False
-    frame = choose_frame(runs[0], first)
+    frame = choose_frame(runs[0], "inside", first)
     if not frame.again:
         show_moment([run.id for run in runs], frame.epoch)
     subjects = [Subject(run.now() if isinstance(run, Job) else run, frame.epoch) for run in runs]

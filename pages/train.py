@@ -83,7 +83,7 @@ def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
     """All that moves; whether something of it is still to come, or in how many seconds the film's next frame is due."""
     status, picture, below = st.container(key="status"), st.container(key="picture"), st.container()
     with below:
-        frame = choose_frame(job)
+        frame = choose_frame(job, "train")
     seen = see(job, frame.epoch) if job else None
     run = seen and seen.run
     shown = run.recipe if run else recipe or RECIPES[chosen.name].recipe

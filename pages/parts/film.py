@@ -1,5 +1,6 @@
 """The film: one slider over the epochs of a run, which leads all that is drawn. Its right end is the run as it is."""
 
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,32 +24,26 @@ class Shown(NamedTuple):
     again: float = 0.0  # seconds until the next frame; 0 while the film does not play
 
 
-def choose_frame(run: Record | None, first: int | None = None, key: str = "film") -> Shown:
+def choose_frame(run: Record | None, page: str, first: int | None = None) -> Shown:
     """The slider, and Play; nothing of both where a run keeps no frames. `first`: the epoch that it begins with."""
     film = film_of(run) if run else Film()
     marks = epochs_to_choose(run, film) if len(film) > 1 else []
-    with part(bool(marks), horizontal=True, vertical_alignment="bottom", key=key):
+    with part(bool(marks), horizontal=True, vertical_alignment="bottom", key="film"):
         if not marks:
             return Shown()
-        place, options = f"{key}/{run.number}", [*marks, LIVE]
-        playing = remember(f"{place}/playing", False)
-        if playing:
-            following = options[min(options.index(widget(place, LIVE)) + 1, len(options) - 1)]
-            set_widget(place, following)
-            playing = following != LIVE
-            keep(f"{place}/playing", playing)
-        elif widget(place) not in options:
-            set_widget(place, first if first in options else LIVE)
+        key, options = f"{page}/film/{run.number}", [*marks, LIVE]
+        playing = _play_on(key, options)
         st.button(
             "Hold" if playing else "Play",
             icon=":material/pause:" if playing else ":material/play_arrow:",
-            key=f"{place}/play",
+            key=f"{key}/play",
             on_click=_toggle,
-            args=(place, options, not playing),
+            args=(key, options, not playing),
             help="Go through the epochs from the one that is shown, or from the first.",
         )
         about = "The network as it was after an epoch: everything on this page follows."
-        chosen = st.select_slider("Epoch", options, key=place, help=about)
+        known = {} if widget(key) in options else {"value": first if first in options else LIVE}
+        chosen = st.select_slider("Epoch", options, key=key, help=about, **known)
     if chosen == LIVE:
         return Shown()
     if chosen not in film.epochs:  # not reached yet, or thinned out meanwhile
@@ -65,7 +60,18 @@ def epochs_to_choose(run: Record, film: Film) -> Sequence[int]:
     return sorted({*range(film.start, last + 1, every), last}) if every else film.epochs
 
 
-def _toggle(place: str, options: Sequence, play: bool) -> None:
-    if play and widget(place) == LIVE:
-        set_widget(place, options[0])
-    keep(f"{place}/playing", play)
+def _toggle(key: str, options: Sequence, play: bool) -> None:
+    if play and widget(key) == LIVE:
+        set_widget(key, options[0])
+    keep(f"{key}/next", time.monotonic() + FRAME if play else None)
+
+
+def _play_on(key: str, options: Sequence) -> bool:
+    """Whether the film plays; where its next frame is due, the slider goes there."""
+    due = remember(f"{key}/next", None)
+    if due is not None and time.monotonic() >= due:
+        following = options[min(options.index(widget(key, LIVE)) + 1, len(options) - 1)]
+        set_widget(key, following)
+        due = time.monotonic() + FRAME if following != LIVE else None
+        keep(f"{key}/next", due)
+    return due is not None

@@ -17,7 +17,7 @@ from tests.running import settle
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("train", "compare", "draw", "runs", "reference")
+PAGES = ("train", "compare", "draw", "inside", "runs", "reference")
 LONG = 120  # seconds
 FAMILIES = {field.title: family_of(field) for field in Recipe.model_fields.values() if family_of(field)}
 FAMILIES["Activation"] = choices(Activation)
