@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dlcore.catalogue.spec import Picture
-from dlcore.engine.job import Job
+from dlcore.engine.job import Job, Moment
 from dlcore.inside.fit import visible
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
@@ -86,41 +86,53 @@ def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
         frame = choose_frame(job, "train")
     seen = see(job, frame.epoch) if job else None
     run = seen and seen.run
-    shown = run.recipe if run else recipe or RECIPES[chosen.name].recipe
+    changed = settings_changed(run, recipe, chosen)
+    shown = run.recipe if run and not changed else recipe or RECIPES[chosen.name].recipe
     with status:
         if run:
             panels.status([run])
         else:
             st.progress(0.0, text=f"**ready** · {RECIPES[chosen.name].about}")
         with st.container(key="sentence"):
-            st.caption(sentence(run, shown))
+            st.caption("Settings changed: **Start** makes a new run." if changed else sentence(run, shown))
         if run and run.failure:
             panels.failure(run)
     with picture:
         *left, right = st.columns([4, 3, 3] if visible(shown) else [3, 2], gap="medium")
-    waits = network(left, seen, shown)
-    with right:
-        result(run, shown)
-        if shown.task.measures_accuracy:
-            with st.container(key="live-accuracy"):
-                live_chart(accuracy_figure([run] if run else [], recipe=shown), key="accuracy", height=CHART_HEIGHT)
-        with st.container(key="live-loss"):
-            live_chart(loss_figure([run] if run else []), key="loss", height=CHART_HEIGHT)
-        change_list(run)
+    waits = network(left, None if changed else seen, shown)
+    with right, st.container(key="run-before" if changed else "run-shown"):
+        curves(run, run.recipe if run else shown)
     waits |= details(seen)
     return frame.again or waits or bool(seen and seen.note)
+
+
+def settings_changed(run: Moment | None, recipe: Recipe | None, chosen: Draft) -> bool:
+    """Whether a run that is over is shown, and Start would make another one."""
+    made = run is None or run.active or recipe is None or chosen.branch
+    return not made and recipe not in (run.recipe, run.first_recipe)
+
+
+def curves(run: Moment | None, recipe: Recipe) -> None:
+    result(run, recipe)
+    if recipe.task.measures_accuracy:
+        with st.container(key="live-accuracy"):
+            live_chart(accuracy_figure([run] if run else [], recipe=recipe), key="accuracy", height=CHART_HEIGHT)
+    with st.container(key="live-loss"):
+        live_chart(loss_figure([run] if run else []), key="loss", height=CHART_HEIGHT)
+    change_list(run)
 
 
 def network(columns: Sequence[DeltaGenerator], seen: Seen | None, recipe: Recipe) -> bool:
     """What is to be learned, the network, and what that makes of it; whether some of it is still to come."""
     subject, whole = seen and seen.subject, visible(recipe)
+    waits = False
     if whole:
         with columns[1]:
-            boundary(seen, HEIGHT)
+            waits = boundary(seen, recipe, HEIGHT)
     with columns[0]:
-        if isinstance(recipe.data.spec().inputs, Picture):
-            field(seen and seen.run, recipe)
-        return show_network(subject, HEIGHT if whole else HEIGHT - FIELD_HEIGHT, recipe)
+        pictures = isinstance(recipe.data.spec().inputs, Picture)
+        picked = field(seen and seen.run, recipe) if pictures else None
+        return waits | show_network(subject, HEIGHT - FIELD_HEIGHT * pictures, recipe, lead=picked)
 
 
 def details(seen: Seen | None) -> bool:

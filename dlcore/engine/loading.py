@@ -1,5 +1,6 @@
 """Loading: what a run needs before its first step, fetched by threads of their own, so that nobody who trains waits."""
 
+import threading
 from collections.abc import Callable, Sequence
 
 import torch
@@ -8,13 +9,16 @@ from dlcore.catalogue.datasets import import_torchvision, load
 from dlcore.catalogue.splits import Dataset
 from dlcore.engine.job import Job
 
+_preparing = threading.Lock()
+
 
 def prepare() -> None:
     """Import what the first run of a process needs. It takes seconds, and would hold up all on the training thread."""
-    import_torchvision("transforms")  # torchmetrics takes it along; where it does not fit torch, this says what to do
-    import torchmetrics  # noqa: F401 - for the first evaluation
+    with _preparing:  # whoever comes meanwhile may use none of it before it is whole
+        import_torchvision("transforms")  # torchmetrics takes it along; where it does not fit torch, this says so
+        import torchmetrics  # noqa: F401 - for the first evaluation
 
-    torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports PyTorch's compiler
+        torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports PyTorch's compiler
 
 
 def load_each(

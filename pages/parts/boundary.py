@@ -10,10 +10,13 @@ import streamlit as st
 
 from dlcore.engine.job import Job, Moment
 from dlcore.inside.fit import Fit, fit, visible
+from dlcore.recipe import Recipe
 from pages.parts.asking import Question, hear
 from pages.parts.live_chart import live_chart
 from pages.parts.network_charts import fit_figure
 from pages.parts.panels import escape
+from pages.parts.state.looking import ask_untrained
+from pages.parts.state.process import engine_is_here
 from pages.parts.views.subject import Subject
 
 if TYPE_CHECKING:
@@ -62,12 +65,21 @@ def _see_frame(run: Moment, epoch: int) -> Seen:
     return Seen(replace(run, predicted=predicted), picture, heard.sentence, epoch)
 
 
-def boundary(seen: Seen | None, height: int) -> None:
+def boundary(seen: Seen | None, recipe: Recipe, height: int) -> bool:
+    """Of a run, or else of the untrained network of a recipe; whether it is still to come."""
+    picture, note, number, waits = None, "", 0, False
+    if seen:
+        picture, note, number = seen.fit, seen.note, seen.run.number
+    elif engine_is_here():
+        ask = lambda: ask_untrained(recipe, fit)  # noqa: E731
+        heard = hear("fit/untrained", {"recipe": Question(recipe, ask)})["recipe"]
+        picture, note, waits = heard.answer, heard.sentence, bool(heard.coming)
+        recipe = heard.about or recipe  # the picture may still be of the settings before
     with st.container(key="boundary"):
-        if seen and seen.fit:
-            live_chart(fit_figure(seen.run, seen.fit), key="fit", height=height)
-            note = seen.note
-        else:
-            note = seen.note if seen and seen.note else "Once training starts: what the network makes of the data."
+        if picture:
+            live_chart(fit_figure(recipe, number, picture), key="fit", height=height)
+        elif not note:
+            note = "Once training starts: what the network makes of the data."
         if note:
             st.caption(escape(note))
+    return waits

@@ -6,25 +6,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from dlcore.inside.fit import Fit
-from dlcore.runs.records import Record
+from dlcore.recipe import Recipe
 from pages.parts.charts import rounded
 from pages.parts.run_looks import colour
 
 TWO_CLASSES = ("#E69F00", "#2381C4")  # the two classes of a plane
 
 
-def fit_figure(job: Record, fit: Fit) -> dict:
-    """One feature: the points and the curve through them; two: the points over the probability of the second class."""
-    classes = [html.escape(name, quote=False) for name in job.recipe.task.classes]
+def fit_figure(recipe: Recipe, number: int, fit: Fit) -> dict:
+    """`number` is the run's, 0 for a network that belongs to none yet.
+
+    One feature: the points and the curve through them; two: the points over the probability of the second class."""
+    classes = [html.escape(name, quote=False) for name in recipe.task.classes]
     if len(fit.axes) == 1:
         curve = {
             "type": "scatter",
-            "uid": f"fit-{job.number}",
+            "uid": f"fit-{number}",
             "mode": "lines",
             "name": "network",
             "x": rounded(fit.axes[0]),
             "y": rounded(fit.answers),
-            "line": {"color": colour(job.number), "width": 3},
+            "line": {"color": colour(number), "width": 3},
         }
         traces = [curve, _points(0, "data", fit.points[:, 0], fit.targets, "#8C8C8C")]
         titles = ("x", f"probability of {classes[1]}" if classes else "y")
@@ -47,7 +49,7 @@ def fit_figure(job: Record, fit: Fit) -> dict:
         traces = [surface, *marks]
         titles = ("first feature", "second feature")
     layout = {
-        "uirevision": f"fit {job.number}",
+        "uirevision": f"fit {number}",
         "hovermode": "closest",
         "xaxis": {"title": {"text": titles[0]}},
         "yaxis": {"title": {"text": titles[1]}},

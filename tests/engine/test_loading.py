@@ -1,6 +1,9 @@
 """What a run needs before its first step, and what happens when it cannot be had."""
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +91,33 @@ def test_torchvision_that_does_not_fit_torch_is_answered_before_the_metrics_fail
     monkeypatch.setattr("dlcore.catalogue.datasets.formats.importlib.import_module", broken)
     with pytest.raises(DataError, match=r"torchvision::nms does not exist.*reinstall both with `pip install"):
         loading.prepare()
+
+
+@pytest.mark.slow
+def test_threads_that_import_at_the_same_time_all_find_what_they_import_whole():
+    """In a process of its own, where nothing of it is imported yet."""
+    program = """
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from dlcore.catalogue.datasets import import_torchvision
+from dlcore.engine.loading import prepare
+
+failed = []
+
+def each(function, *given):
+    try:
+        begin.wait()
+        function(*given)
+    except Exception as error:
+        failed.append(error)
+
+begin = threading.Barrier(5)
+imported = [(prepare,), (prepare,), *((import_torchvision, name) for name in ("models", "datasets", "transforms"))]
+threads = [threading.Thread(target=each, args=one) for one in imported]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not failed, failed
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])

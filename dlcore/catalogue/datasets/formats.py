@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,14 @@ def torchvision_sets() -> dict[str, Any]:
     return vars(import_torchvision("datasets"))
 
 
+_importing = threading.Lock()  # its modules import each other: of two threads, one would find a half of it
+
+
 def import_torchvision(module: str) -> Any:
     """A module of torchvision. Raises DataError when torch and torchvision do not fit together."""
     try:
-        return importlib.import_module(f"torchvision.{module}")
+        with _importing:
+            return importlib.import_module(f"torchvision.{module}")
     except (ImportError, RuntimeError) as error:  # a CPU-only torch beside the registry's torchvision: RuntimeError
         text = (
             f"torchvision cannot be loaded ({error}). It must come from the same place as torch: reinstall both with "

@@ -60,7 +60,9 @@ def _answer(run: Record, epoch: int | None, function: Callable[[Run], Any], grad
     import torch
 
     from dlcore.catalogue.datasets import load
+    from dlcore.engine.loading import prepare
 
+    prepare()
     torch.set_num_threads(1)
     if epoch is None:
         network = stored_weights(run, best=False).network
@@ -81,6 +83,9 @@ def ask_untrained(recipe: Recipe, function: Callable[[Run], Any]) -> Future:
 def _answer_untrained(recipe: Recipe, function: Callable[[Run], Any]) -> Any:
     import torch
 
+    from dlcore.engine.loading import prepare
+
+    prepare()
     torch.set_num_threads(1)
     if not recipe.data.at_hand():
         raise LookError(f"{recipe.data.title} is not on this machine yet: Start downloads it, and shows its network.")

@@ -36,11 +36,13 @@ def show(
     recipe: Recipe | None = None,
     drawing: Tensor | None = None,
     key: str = KEY,
+    lead: int | None = None,
 ) -> bool:
     """The network of a subject or, without one, that of a recipe before its first step; whether an answer is still on
     its way.
 
-    drawing: a raw input (*shape), in place of the validation samples. key: another one for each view on a page.
+    drawing: a raw input (*shape), in place of the validation samples. key: another one for each view on a page. lead:
+    the sample that was picked elsewhere on the page, which is shown until another one is chosen here.
     """
     asked = subject.run.recipe if subject else recipe
     with st.container(key=key):
@@ -48,7 +50,7 @@ def show(
             _blank("The network will be here in a moment." if asked else "No network yet.", height)
             return asked is not None
         chosen = chosen_on(f"{key}/canvas") or remember(key, Chosen(0, None))
-        place = chosen.sample if type(chosen.sample) is int else 0
+        place = _led(key, chosen.sample if type(chosen.sample) is int else 0, lead)
         about = (place, None if drawing is None else drawing.numpy().tobytes())
 
         def sample(run: Run) -> int | Tensor:
@@ -76,6 +78,15 @@ def show(
         elif near.sentence:
             st.caption(escape(near.sentence))
     return bool(heard.coming or near.coming)
+
+
+def _led(key: str, chosen: int, lead: int | None) -> int:
+    """Which sample is shown: whichever was chosen last, on the view or elsewhere."""
+    led, before = remember(f"{key}/led", (None, None))
+    if lead is not None and lead != led:
+        led, before = lead, chosen
+        keep(f"{key}/led", (led, before))
+    return chosen if led is None or chosen != before else led
 
 
 def _hear(subject: Subject | None, recipe: Recipe, place: str, function: Callable[[Run], Any], about: Any) -> Heard:
