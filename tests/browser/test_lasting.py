@@ -120,6 +120,8 @@ def test_a_killed_server_leaves_an_interrupted_run_that_goes_on_and_branches(pag
         before = [page.locator(place).bounding_box() for place in places]
         press(page, "Step")
         expect(note).to_have_count(0)
+        for place in places:
+            expect(page.locator(place)).to_be_visible()
         assert [page.locator(place).bounding_box() for place in places] == before
         press(page, "Stop")
         note.click()
