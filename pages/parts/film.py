@@ -42,8 +42,11 @@ def choose_frame(run: Record | None, page: str, first: int | None = None) -> Sho
             help="Go through the epochs from the one that is shown, or from the first.",
         )
         about = "The network as it was after an epoch: everything on this page follows."
-        known = {} if widget(key) in options else {"value": first if first in options else LIVE}
-        chosen = st.select_slider("Epoch", options, key=key, help=about, **known)
+        if widget(key) not in options:
+            keep(f"{key}/start", first if first in options else LIVE)
+        # The same again and again: a browser that comes to draw the slider knows the last message alone.
+        start = {} if _was_moved(key) else {"value": remember(f"{key}/start", LIVE)}
+        chosen = st.select_slider("Epoch", options, key=key, help=about, **start)
     if chosen == LIVE:
         return Shown()
     if chosen not in film.epochs:  # not reached yet, or thinned out meanwhile
@@ -62,7 +65,7 @@ def epochs_to_choose(run: Record, film: Film) -> Sequence[int]:
 
 def _toggle(key: str, options: Sequence, play: bool) -> None:
     if play and widget(key) == LIVE:
-        set_widget(key, options[0])
+        _move(key, options[0])
     keep(f"{key}/next", time.monotonic() + FRAME if play else None)
 
 
@@ -70,8 +73,21 @@ def _play_on(key: str, options: Sequence) -> bool:
     """Whether the film plays; where its next frame is due, the slider goes there."""
     due = remember(f"{key}/next", None)
     if due is not None and time.monotonic() >= due:
-        following = options[min(options.index(widget(key, LIVE)) + 1, len(options) - 1)]
-        set_widget(key, following)
+        now = widget(key) if widget(key) in options else LIVE
+        following = options[min(options.index(now) + 1, len(options) - 1)]
+        _move(key, following)
         due = time.monotonic() + FRAME if following != LIVE else None
         keep(f"{key}/next", due)
     return due is not None
+
+
+def _move(key: str, option: int | str) -> None:
+    set_widget(key, option)
+    keep(f"{key}/moved", True)
+
+
+def _was_moved(key: str) -> bool:
+    """Whether it was moved for this run of the page, which then must not say where it starts."""
+    moved = remember(f"{key}/moved", False)
+    keep(f"{key}/moved", False)
+    return moved
