@@ -15,7 +15,20 @@ from benchmarks.against import TURNS, compare, version
 from benchmarks.measuring import machine
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("steps", "floor", "watched", "tick", "memory", "race", "draw", "start", "growth", "saving", "lasting")
+NAMES = (
+    "steps",
+    "floor",
+    "watched",
+    "tick",
+    "memory",
+    "race",
+    "draw",
+    "start",
+    "growth",
+    "saving",
+    "lasting",
+    "looking",
+)
 
 
 def main() -> int:
