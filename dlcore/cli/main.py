@@ -44,6 +44,11 @@ PREDICT = _argument(
 )
 PLANE = _argument("--plane", "along its film's principal components, or at random", choices=PLANES, default="film")
 DIRECTIONS = _argument("--seed", "of random directions", metavar="N", type=int, default=0)
+OTHERS = _argument(
+    "--with",
+    "runs whose paths are drawn on the same plane, such as the others of a race of optimizers",
+    **{"metavar": "ID", "nargs": "+", "action": "extend", "default": [], "dest": "others"},
+)
 THREADS = _argument("--threads", "how many cores a step may use; by default half of them", metavar="N", type=int)
 FRAMES = _argument("--frames", "how many frames its film has at most; 0 for none", metavar="N", type=int)
 TRAINING = (SET, PREDICT, JSON)
@@ -56,7 +61,10 @@ COMMANDS = (
     ("runs", list_runs, "list the runs that are kept", JSON),
     ("show", show_run, "show a run: its epochs, its changes, its recipe", ID, JSON),
     ("look", look, "look into a run: its layers, what it knows of each class, its worst mistakes", ID, LOOK_AT, JSON),
-    ("landscape", show_landscape, "compute the loss around a run, and its path there", ID, PLANE, DIRECTIONS, JSON),
+    (
+        *("landscape", show_landscape, "compute the loss around a run, and its path there"),
+        *(ID, OTHERS, PLANE, DIRECTIONS, JSON),
+    ),
     ("resume", resume, "let a run go on where it was left, or where it is paused", ID, *TRAINING),
     ("pause", pause, "pause a run that trains, in a dashboard or by another command", ID),
     ("stop", stop, "stop a run that trains; what was learned is kept", ID),

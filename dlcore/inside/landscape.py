@@ -126,6 +126,9 @@ def landscape(
     if size > MOST_WEIGHTS:
         told = f"A network of {size:,} weights is too large for a landscape"
         raise LookError(f"{told}; it can be had for up to {MOST_WEIGHTS:,} weights.")
+    if plane == "film" and courses and not courses[0].frames:
+        told = f"Run {courses[0].run} has no film yet, after whose first epochs there is one to see"
+        raise LookError(f"{told}; random directions can be had.")
     courses = [course for course in courses if course.frames]
     _check_fit(centre, courses)
     courses = _thinned(courses, min(MOST_FRAMES, MOST_NUMBERS // size))

@@ -57,3 +57,20 @@ def test_a_run_without_a_checkpoint_or_that_is_not_there_is_a_sentence(run, runs
     assert refused(run, "landscape", "1") == "Run 1 has no checkpoint that can be used."
     assert "There is no run 2" in refused(run, "landscape", "2")
     assert "whole number" in refused(run, "landscape", "x")
+
+
+def test_runs_that_learned_otherwise_share_one_plane(tell, run, train, trained):
+    train(*MOONS, "--set", "epochs=5", "--set", "optimizer=sgd")
+    alone, (both,) = tell("landscape", "1")[0], tell("landscape", "1", "--with", "2", "1")
+    assert set(both) == set(alone) | {"others"}
+    assert [point["epoch"] for point in both["others"]["2"]] == [0, 1, 2, 3, 4, 5]
+    assert both["path"][0]["loss_true"] == both["others"]["2"][0]["loss_true"]  # one seed, one beginning
+    assert [point["loss_true"] for point in both["path"]] == [point["loss_true"] for point in alone["path"]]
+    told = run("landscape", "1", "--with", "2")[1]
+    assert [line for line in told.splitlines() if line.startswith("run ")] == ["run 1", "run 2"]
+
+
+def test_a_run_of_another_network_is_refused_by_name(run, train, trained):
+    train(*MOONS, "--set", "epochs=3", "--set", "model.widths=[4]")
+    assert "Run 2 has another network" in refused(run, "landscape", "1", "--with", "2")
+    assert "There is no run 7" in refused(run, "landscape", "1", "--with", "7")

@@ -11,7 +11,6 @@ import streamlit as st
 from dlcore.inside.errors import LookError
 from dlcore.inside.landscape import Course, Landscape, Plane, Still, ground, kept_frames, landscape, still
 from dlcore.runs.records import Record
-from dlcore.runs.store import StoreError
 from pages.parts.landscape_charts import contour_figure, surface_figure
 from pages.parts.live_chart import live_chart
 from pages.parts.panels import escape
@@ -149,8 +148,6 @@ def _make(centre: Still, choice: Choice) -> Iterator[Landscape]:
         run = lately(number)
         frames = film_of(run) or (kept_frames(store(), number) if store() else [])
         courses.append(Course(number, run.recipe, frames))
-    if choice.plane == "film" and not courses[0].frames:
-        raise StoreError(f"Run {choice.runs[0]} has no film yet, after whose first epochs there is one to see.")
     return landscape(centre, courses, choice.plane, choice.seed)
 
 
