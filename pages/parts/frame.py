@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.parts.panels import escape
 from pages.parts.state.address import parameters
@@ -67,7 +68,9 @@ def await_engine() -> None:
     waits = not engine_is_here()
 
     def look() -> None:
-        if waits and engine_is_here():
+        # What is asked for together with this, as by a click, would be forgotten: it goes first.
+        alone = len(get_script_run_ctx().fragment_ids_this_run or [None]) == 1
+        if waits and alone and engine_is_here():
             st.rerun()
 
     st.fragment(look, run_every=LOOK if waits else None)()

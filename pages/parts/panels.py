@@ -35,14 +35,15 @@ def buttons(
     row.
 
     `current()` are the jobs now; `start(pace=..., paused=...)` starts new ones. Both are asked anew for every click,
-    since a double click comes twice and another tab may have been quicker.
+    since a double click comes twice and another tab may have been quicker. A single one may come twice, too: until the
+    browser has sent it, a tick sends it along. So buttons belong to the jobs that they are drawn for, and act on those.
     """
 
     def active() -> list[Job]:
         return [job for job in current() if job.active]
 
     def each(act: Callable[[Job], None]) -> Callable[[], None]:
-        return lambda: [act(job) for job in active()]
+        return lambda: [act(job) for job in active() if job in going or job.race]  # what follows a try is its race
 
     def pause() -> None:
         each(Job.pause)()
@@ -55,6 +56,7 @@ def buttons(
             job.set_pace(pace())
 
     going = active()
+    of = "/".join(str(job.number) for job in going)
     _show_pace(going[0] if going else None)
     paused = bool(going) and all(job.status == "paused" for job in going)
     running = bool(going) and not paused
@@ -65,10 +67,13 @@ def buttons(
             disabled=bool(going) or not startable,
             help="Train from fresh weights with the settings on the left.",
         )
-        st.button("Pause", on_click=pause, disabled=not running, help="Stop for a moment; nothing is lost.")
-        st.button("Resume", on_click=each(Job.resume), disabled=not paused, help="Go on where it was paused.")
+        about = "Stop for a moment; nothing is lost."
+        st.button("Pause", key=f"pause/{of}", on_click=pause, disabled=not running, help=about)
+        about = "Go on where it was paused."
+        st.button("Resume", key=f"resume/{of}", on_click=each(Job.resume), disabled=not paused, help=about)
         step = st.button("Step", disabled=not (going or startable), help="One single training step, then a pause.")
-        st.button("Stop", on_click=each(Job.stop), disabled=not going, help="End here and keep what was learned.")
+        about = "End here and keep what was learned."
+        st.button("Stop", key=f"stop/{of}", on_click=each(Job.stop), disabled=not going, help=about)
         more()
         st.select_slider(
             "Pace",

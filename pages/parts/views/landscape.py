@@ -57,6 +57,7 @@ def show(subject: Subject, key: str = "landscape") -> bool:
             found = None
         if found is None:
             return _begin(subject, choice, about)
+        coming = not found.over  # before it is drawn: what is over is drawn whole
         names = {run.number: called(run) for run in (subject.run, *rivals)}
         if found.sentence:
             st.info(escape(found.sentence), icon=":material/info:")
@@ -65,7 +66,7 @@ def show(subject: Subject, key: str = "landscape") -> bool:
             live_chart(draw(found.landscape, names, looked_at), key=f"landscape-{look}", height=HEIGHT)
             st.caption(_read(found.landscape))
         _progress(found, about)  # below, so that nothing moves when it goes
-        return not found.over
+        return coming
 
 
 def _choose(run: Record, rivals: list[Record]) -> tuple[Choice, str]:

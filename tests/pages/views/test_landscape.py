@@ -150,3 +150,26 @@ def test_a_regression_has_one_too(figures):
     at = whole(shown(job.number))
     assert "holds 100% of the path's variance" in seen(at).replace("\\", "")
     assert len(figures["landscape-contour"]["data"][0]["z"]) == 31
+
+
+def test_what_becomes_whole_while_it_is_drawn_is_drawn_again(figures, monkeypatch):
+    draw, begun = view.contour_figure, threading.Event()
+
+    def slow(*what) -> dict:
+        figure = draw(*what)
+        begun.set()
+        wait_until(lambda: all(one.over for one in surveys._surveys().kept.values()), LONG)
+        return figure
+
+    def gated(*what, **how):
+        for number, found in enumerate(landscape(*what, **how)):
+            if number == 50:
+                begun.wait(LONG)
+            yield found
+
+    landscape = view.landscape
+    monkeypatch.setattr(view, "contour_figure", slow)
+    monkeypatch.setattr(view, "landscape", gated)
+    job = trained()
+    whole(shown(job.number))
+    assert len(figures["landscape-contour"]["data"][0]["z"]) == 31
