@@ -97,6 +97,14 @@ class SGD(Optimizer):
             fused=True,
         )
 
+    def steer(self, optimizer):
+        super().steer(optimizer)
+        known = [one for group in optimizer.param_groups for one in group["params"]]
+        begun = any(optimizer.state[one].get("momentum_buffer") is not None for one in known if one in optimizer.state)
+        for parameter in known if self.momentum and begun else ():
+            if optimizer.state[parameter].get("momentum_buffer") is None:  # fused steps take all or none
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
 
 class _Moments(Optimizer):
     """What Adam and its descendants share: running means of the gradient and of its square."""

@@ -19,9 +19,10 @@ import numpy as np
 from dlcore.engine.clocks import Stopwatch
 from dlcore.history import History
 from dlcore.recipe import Recipe, steer
-from dlcore.runs import commands
+from dlcore.runs import commands, operations
 from dlcore.runs.checkpoints import Checkpoint
 from dlcore.runs.film import Film
+from dlcore.runs.operations import is_operation
 from dlcore.runs.records import PACE, Branch, Failure, Record, Status, checked_pace
 from dlcore.settings import Problem, SettingsError
 
@@ -252,8 +253,9 @@ class Job(Record):
             self._tell(Command("pace", pace))
 
     def steer(self, changes: Mapping[str, Any]) -> None:
-        """Change settings before the next step, by dotted path (`recipe.steerable` names them); each change becomes
-        part of the history. Raises SettingsError with every problem in words, and then changes nothing.
+        """Change settings before the next step, by dotted path (`recipe.steerable` names them), or operate on the
+        network (`runs.operations`); each change becomes part of the history. Raises SettingsError with every problem in
+        words, and then changes nothing.
         """
         with self._steering:
             steered(self.recipe, self._epochs_begun, self._coming() | changes)
@@ -266,8 +268,9 @@ class Job(Record):
         return steer(self.recipe, coming) if coming else self.recipe
 
     def _coming(self) -> dict[str, Any]:
-        """What is about to be made, but for the pace; an epoch that has begun meanwhile is not taken back."""
-        coming = {path: value for path, value in self.wishes.changes.items() if path != PACE}
+        """What is about to be made of the recipe; an epoch that has begun meanwhile is not taken back."""
+        made = self.wishes.changes.items()
+        coming = {path: value for path, value in made if path != PACE and not is_operation(path)}
         if "epochs" in coming:
             coming["epochs"] = max(coming["epochs"], self._epochs_begun)
         return coming
@@ -300,11 +303,18 @@ class Job(Record):
 
 
 def steered(recipe: Recipe, begun: int, changes: Mapping[str, Any]) -> Recipe:
-    """The recipe of a run of which so many epochs have begun, with changes. Raises SettingsError with every problem in
-    words.
+    """The recipe of a run of which so many epochs have begun, with changes, operations among them. Raises SettingsError
+    with every problem in words.
     """
-    changed = steer(recipe, changes)
+    problems, changed = operations.problems(recipe, changes), recipe
+    try:
+        if settings := {path: value for path, value in changes.items() if not is_operation(path)}:
+            changed = steer(recipe, settings)
+    except SettingsError as error:
+        problems += error.problems
     if changed.epochs < begun:
         told = f"epochs is {changed.epochs}, but epoch {begun} has begun; the nearest is {begun}."
-        raise SettingsError([Problem("epochs", told)])
+        problems.append(Problem("epochs", told))
+    if problems:
+        raise SettingsError(problems)
     return changed

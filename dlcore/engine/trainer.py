@@ -18,12 +18,14 @@ from dlcore.catalogue.splits import Dataset
 from dlcore.engine.capture import Camera, capture, restore
 from dlcore.engine.clocks import Stopwatch
 from dlcore.engine.randomness import RandomState
+from dlcore.engine.surgery import freeze_again, operate
 from dlcore.engine.training import EpochEnd, Evaluating, Place, Run, Step, build, score, train
 from dlcore.engine.training import steer as steer_run
-from dlcore.history import Epoch, History
+from dlcore.history import Change, Epoch, History
 from dlcore.recipe import Recipe
 from dlcore.runs.checkpoints import Checkpoint
 from dlcore.runs.film import Film
+from dlcore.runs.operations import frozen, is_operation
 from dlcore.runs.records import PACE, Branch, pace_at, recipe_at
 
 CHECK = 0.2  # seconds between two looks for a loss that is not a number
@@ -78,6 +80,8 @@ class Trainer:
             self.stepping, self.working = checkpoint.stepping, checkpoint.working
         self.captured = self.place  # where the last checkpoint was made
         self._checkpoint = checkpoint
+        self._operated = self.history.steps  # operations of earlier steps are in the weights
+        self._operations: list[Change] = []  # that are to be done, some of them at later steps
         self._followed = 0  # changes of the history that are made
         self._last_epoch = (self.history.steps, self.clock.read())  # steps and seconds at its end
         self._events: Iterator[Step | Evaluating | EpochEnd] = iter(())
@@ -104,6 +108,8 @@ class Trainer:
             self._random, _ = restore(run, self._checkpoint)
             self._checkpoint = None
         self._followed = sum(change.step <= self._settled for change in self.history.changes)
+        freeze_again(run, frozen(change for change in self.history.changes if change.step < self._operated))
+        self._plan_operations()
         self.reason = self._over_already()
         self.over = bool(self.reason)
         if self.over or (self.place.epochs >= self.recipe.epochs and not self.place.steps):
@@ -129,6 +135,8 @@ class Trainer:
         Raises DivergenceError for a loss that is not a number, where the recipe says so.
         """
         self._follow_changes()
+        if self._operations and self._operations[0].step <= self.history.steps and self._steps_next:
+            self._operate()
         start, standing = time.perf_counter(), self.clock.since is None
         last = self.place.steps + 1 == self.steps_per_epoch
         filmed = last and self._films(self.place.epochs + 1)
@@ -170,6 +178,7 @@ class Trainer:
         if self.run:
             self._followed = sum(change.step < self.history.steps for change in self.history.changes)
             self._follow_changes()
+            self._plan_operations()
         return told
 
     def look(self) -> None:
@@ -258,6 +267,23 @@ class Trainer:
             self._followed += sum(change.step <= self._settled for change in coming)
             self._read_changes()
             steer_run(self.run, self.recipe)
+
+    def _plan_operations(self) -> None:
+        made = self.history.changes
+        self._operations = [one for one in made if is_operation(one.setting) and one.step >= self._operated]
+
+    @property
+    def _steps_next(self) -> bool:
+        """Whether the next event is a training step; else it belongs to an evaluation, or there is none."""
+        return self.place.steps < self.steps_per_epoch and self.place.epochs < self.recipe.epochs
+
+    def _operate(self) -> None:
+        """Do what is due right before a step, so that no checkpoint is ever between an operation and its step."""
+        for change in self._operations:
+            if change.step <= self.history.steps:
+                operate(self.run, change)
+        self._operated = self.history.steps + 1
+        self._plan_operations()
 
     def _read_changes(self) -> None:
         """What the history makes of the settings where it stands."""

@@ -143,7 +143,8 @@ def train(run: Run, start: Place = Place()) -> Iterator[Step | Evaluating | Epoc
             pictures = recipe.augmentation.apply(inputs)  # in full precision: places, not only values, hang on it
             with run.precision():
                 loss = recipe.loss.of(model(pictures), targets)
-            loss.backward()
+            if loss.requires_grad:  # not where all layers are frozen
+                loss.backward()
             take_step()
             taken = Step(epoch, loss.detach())
             del loss  # and with it the graph, so that the next one finds its memory, still in the cache

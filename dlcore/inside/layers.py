@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from dlcore.catalogue.activations import Activation
 from dlcore.catalogue.architectures import Architecture
 from dlcore.catalogue.architectures import layers as layers_of
+from dlcore.catalogue.layer_names import is_norm, names
 from dlcore.catalogue.spec import Inputs
 from dlcore.inside.frames import networks
 from dlcore.later import nn, torch
@@ -31,7 +31,6 @@ WORK = 2 * 10**8  # multiplications of a pass that is not shortened any more
 LARGEST_COPY = 2_000_000  # parameters of a network that is copied to see what a step changes
 SATURATED = 0.97  # of the way from the middle of an activation's range to either end
 SAME = 1e-6  # of its size: answers that differ by less are the same
-RECURRENT = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru"}  # a person's words by PyTorch's
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def health(run: Run, moved: Mapping[str, float] | None = None) -> list[Layer]:
         if list(module.parameters(recurse=False)):
             passed.setdefault(path, _Passed(module, tuple(output.shape[1:]), module, output))
         elif isinstance(module, bends):
-            layer = next((path for path in reversed(passed) if not _is_norm(passed[path].module)), None)
+            layer = next((path for path in reversed(passed) if not is_norm(passed[path].module)), None)
             if layer and passed[layer].bend is passed[layer].module:  # the first one after a layer is its own
                 passed[layer] = passed[layer]._replace(bend=module, answers=output)
 
@@ -106,8 +105,8 @@ def health(run: Run, moved: Mapping[str, float] | None = None) -> list[Layer]:
     finally:
         for hook in hooks:
             hook.remove()
-    names = _names([one.module for one in passed.values()])
-    return [_layer(name, path, one, gradients, moved) for name, (path, one) in zip(names, passed.items(), strict=True)]
+    called = names([one.module for one in passed.values()])
+    return [_layer(name, path, one, gradients, moved) for name, (path, one) in zip(called, passed.items(), strict=True)]
 
 
 def over_time(run: Run, frames: Iterable[Frame]) -> list[Moment]:
@@ -153,10 +152,6 @@ def _bends() -> tuple[type[nn.Module], ...]:
     return tuple({type(choice().build()) for choice in choices(Activation).values()})
 
 
-def _is_norm(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm)
-
-
 def _units(layer: _Passed) -> tuple[torch.Tensor, float | None]:
     """Which units (units,) said the same to all samples, and the share of answers near an end of their range."""
     channels = 1 if isinstance(layer.module, nn.modules.conv._ConvNd) else -1
@@ -192,7 +187,7 @@ def _layer(
     norm = _norm(own.values())
     change = math.hypot(*(moved[name] for name in own)) if moved and own.keys() <= moved.keys() else None
     dead = saturated = same = None
-    if len(layer.answers) > 1 and not _is_norm(layer.module):  # a norm's units are those of the layer before it
+    if len(layer.answers) > 1 and not is_norm(layer.module):  # a norm's units are those of the layer before it
         same, saturated = _units(layer)
         dead = float(same.float().mean())
     return Layer(
@@ -211,25 +206,6 @@ def _layer(
 
 def _norm(tensors: Iterable[torch.Tensor]) -> float:
     return float(nn.utils.get_total_norm([tensor.float() for tensor in tensors]))
-
-
-def _names(modules: Sequence[nn.Module]) -> list[str]:
-    """`conv 1`, `conv 2`, `dense`, `output`: numbered where there are several of a kind."""
-    last = max((place for place, module in enumerate(modules) if not _is_norm(module)), default=-1)
-    words = ["output" if place == last else _word(module) for place, module in enumerate(modules)]
-    whole, so_far = Counter(words), Counter()
-    names = []
-    for word in words:
-        so_far[word] += 1
-        names.append(f"{word} {so_far[word]}" if whole[word] > 1 else word)
-    return names
-
-
-def _word(module: nn.Module) -> str:
-    if isinstance(module, nn.modules.conv._ConvNd):
-        return "conv"
-    kind = type(module).__name__
-    return "dense" if isinstance(module, nn.Linear) else "norm" if _is_norm(module) else RECURRENT.get(kind, kind)
 
 
 def _recurrent_too():

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 from dlcore.recipe import STEERABLE
+from dlcore.runs.operations import is_operation, plain_problem
 from dlcore.runs.records import PACE, checked_pace
 from dlcore.settings import Problem, SettingsError, did_you_mean, show
 
@@ -55,7 +56,9 @@ def _changes(value: Any) -> dict[str, bool | float]:
         raise SettingsError([Problem("value", f"steer takes values by setting; it was given {show(value)}.")])
     problems = []
     for path, setting in value.items():
-        if path not in STEERABLE:
+        if is_operation(str(path)):
+            problems += [Problem(path, text)] if (text := plain_problem(path, setting)) else []
+        elif path not in STEERABLE:
             nearest = did_you_mean(str(path), STEERABLE) or "."
             problems.append(Problem(str(path), f"{show(path)} cannot change once a run has begun{nearest}"))
         elif not (type(setting) is bool or _is_number(setting)):

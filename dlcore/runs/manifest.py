@@ -7,6 +7,7 @@ Such a file may come from anywhere: everything in it is checked before it is use
 import contextlib
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dlcore.history import LOST, MEASURES, Change, History
 from dlcore.recipe import STEERABLE, Recipe, repeat, value_at
 from dlcore.runs.checkpoints import whole
+from dlcore.runs.operations import SURGERY, is_operation, problems
 from dlcore.runs.records import PACE, PACES, Branch, Record, Stored, checked_name, checked_note, checked_tags
 from dlcore.settings import Problem, SettingsError, parse, show
 
@@ -30,7 +32,8 @@ class ManifestError(Exception):
 
 
 Count = Annotated[int, Field(ge=0, le=10**15)]
-Setting = Literal[*STEERABLE, *MEASURES, PACE, LOST]  # that can change on the way
+Surgical = Annotated[str, Field(pattern=f"^{re.escape(SURGERY)}", max_length=200)]
+Setting = Literal[*STEERABLE, *MEASURES, PACE, LOST] | Surgical  # that can change on the way
 
 
 class About(BaseModel):
@@ -143,6 +146,9 @@ def _check_change(change: Change, recipe: Recipe, start: int) -> None:
     elif setting == LOST:
         if value is not None:
             raise SettingsError([Problem(LOST, f"{LOST} is {show(value)}; it takes null")])
+    elif is_operation(setting):
+        if found := problems(recipe, {setting: value}):
+            raise SettingsError(found)
     elif setting in MEASURES and change.step >= start and value != value_at(recipe, setting):
         told = f"{setting} is {show(value)} after step {change.step:,}; it takes what the recipe says"
         raise SettingsError([Problem(setting, told)])

@@ -16,6 +16,7 @@ from dlcore.history import LOST, History
 from dlcore.later import torch
 from dlcore.recipe import Recipe, repeat
 from dlcore.runs.film import MOST, Film
+from dlcore.runs.operations import is_operation
 from dlcore.settings import Problem, SettingsError
 
 Status = Literal["queued", "preparing", "training", "paused", "finished", "stopped", "failed", "interrupted"]
@@ -112,7 +113,8 @@ def recipe_at(first: Recipe, history: History, branch: Branch | None, step: int)
     """What the changes on its way had made of a run's first recipe after so many steps."""
     start = branch.step if branch else 0  # what its parent changed before is in its first recipe
     made = [change for change in history.changes if start <= change.step <= step]
-    changes = {change.setting: change.value for change in made if change.setting not in (PACE, LOST)}
+    changes = {one.setting: one.value for one in made if one.setting not in (PACE, LOST)}
+    changes = {setting: value for setting, value in changes.items() if not is_operation(setting)}
     return repeat(first, changes) if changes else first
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from dlcore.history import LOST, MEASURES, Change
 from dlcore.recipe import Recipe, field_at, value_at
+from dlcore.runs.operations import read
 from dlcore.runs.records import PACE, Record
 from pages.parts.axes import places
 
@@ -66,6 +67,8 @@ def change_text(recipe: Recipe, change: Change) -> str:
     """`learning rate 0.01`, `full speed`."""
     if change.setting == PACE:
         return "full speed" if change.value is None else f"{change.value:g} steps/s"
+    if operation := read(change.setting):
+        return operation.text(change.value)
     if change.setting == LOST:
         return "measurements before are lost"
     if change.setting in MEASURES:

@@ -7,7 +7,7 @@ from pages.parts.panels import escape, told
 from pages.parts.run_looks import short_name
 from pages.parts.state.drafts import Draft
 from pages.parts.state.process import runs_here, store
-from pages.parts.state.tab import keep, shown_run
+from pages.parts.state.tab import keep, shown_run, widget
 
 
 def choose_shown(chosen: Draft) -> None:
@@ -17,6 +17,7 @@ def choose_shown(chosen: Draft) -> None:
     shown = shown_run()
     runs = {job.number: job for job in runs_here() if job.active or job is shown}
     names = {number: f"{escape(job.name)} · run {number}" for number, job in runs.items()}
+    key = f"train/shown/{'-'.join(map(str, runs))}"
     with st.container(horizontal=True, vertical_alignment="center", key="under-way"):
         picked = st.pills(
             "Under way",
@@ -26,7 +27,8 @@ def choose_shown(chosen: Draft) -> None:
             label_visibility="collapsed",
             required=True,
             disabled=not runs,
-            key=f"train/shown/{'-'.join(map(str, runs))}",
+            key=key,
+            on_change=lambda: keep("train/shown", widget(key)),  # before the buttons above are drawn, which act on it
         )
         keep("train/shown", picked)
         with told():
