@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from dlcore.catalogue.activations import Activation
 from dlcore.catalogue.architectures import Architecture
 from dlcore.catalogue.architectures import layers as layers_of
@@ -132,6 +134,21 @@ def next_step(run: Run) -> dict[str, float] | None:
     before = dict(run.model.named_parameters())
     with torch.no_grad():
         return {name: float((after - before[name]).norm()) for name, after in model.named_parameters()}
+
+
+def incoming(run: Run, path: str) -> np.ndarray:
+    """By unit, the norm of the weights that lead to it in the layer at a path; of a recurrent one those of its last
+    layer, over all gates.
+    """
+    module = run.model.get_submodule(path)
+    if not isinstance(module, nn.RNNBase):
+        return module.weight.detach().flatten(1).norm(dim=1).float().cpu().numpy()
+    last = f"_l{module.num_layers - 1}"
+    rows = [
+        value.detach() for name, value in module.named_parameters() if name.startswith("weight") and name.endswith(last)
+    ]
+    gates = [value.unflatten(0, (-1, module.hidden_size)).movedim(1, 0).flatten(1) for value in rows]
+    return torch.cat(gates, 1).norm(dim=1).float().cpu().numpy()
 
 
 @functools.lru_cache(64)

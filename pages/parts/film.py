@@ -11,7 +11,7 @@ from dlcore.runs.records import Record
 from pages.parts.frame import part
 from pages.parts.panels import escape
 from pages.parts.state.looking import film_of
-from pages.parts.state.tab import keep, remember, set_widget, widget
+from pages.parts.state.tab import keep, remember, set_widget, unless_set, widget
 
 LIVE = "live"
 FRAME = 0.3  # seconds that a frame is shown while the film plays
@@ -44,8 +44,7 @@ def choose_frame(run: Record | None, page: str, first: int | None = None) -> Sho
         about = "The network as it was after an epoch: everything on this page follows."
         if widget(key) not in options:
             keep(f"{key}/start", first if first in options else LIVE)
-        # The same again and again: a browser that comes to draw the slider knows the last message alone.
-        start = {} if _was_moved(key) else {"value": remember(f"{key}/start", LIVE)}
+        start = unless_set(key, value=remember(f"{key}/start", LIVE))
         chosen = st.select_slider("Epoch", options, key=key, help=about, **start)
     if chosen == LIVE:
         return Shown()
@@ -65,7 +64,7 @@ def epochs_to_choose(run: Record, film: Film) -> Sequence[int]:
 
 def _toggle(key: str, options: Sequence, play: bool) -> None:
     if play and widget(key) == LIVE:
-        _move(key, options[0])
+        set_widget(key, options[0])
     keep(f"{key}/next", time.monotonic() + FRAME if play else None)
 
 
@@ -75,19 +74,7 @@ def _play_on(key: str, options: Sequence) -> bool:
     if due is not None and time.monotonic() >= due:
         now = widget(key) if widget(key) in options else LIVE
         following = options[min(options.index(now) + 1, len(options) - 1)]
-        _move(key, following)
+        set_widget(key, following)
         due = time.monotonic() + FRAME if following != LIVE else None
         keep(f"{key}/next", due)
     return due is not None
-
-
-def _move(key: str, option: int | str) -> None:
-    set_widget(key, option)
-    keep(f"{key}/moved", True)
-
-
-def _was_moved(key: str) -> bool:
-    """Whether it was moved for this run of the page, which then must not say where it starts."""
-    moved = remember(f"{key}/moved", False)
-    keep(f"{key}/moved", False)
-    return moved

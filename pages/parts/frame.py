@@ -22,6 +22,7 @@ def frame():
     Returns the page that the address asks for.
     """
     st.set_page_config(page_title="dlcore", page_icon=ROOT / "static" / "icon.svg", layout="wide")
+    st.logo(ROOT / "static" / "logo.svg")
     keep("framed", True)
     problem, lasting = store_problem(), not (store() and store().writable)
     with part(bool(problem)):

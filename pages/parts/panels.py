@@ -12,7 +12,7 @@ from dlcore.engine.job import Job, Moment
 from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
 from dlcore.settings import Problem, SettingsError
-from pages.parts.state.tab import choose_for_all, chosen_for_all, keep, remember, set_widget, widget
+from pages.parts.state.tab import choose_for_all, chosen_for_all, keep, remember, set_widget, unless_set, widget
 
 MOST_PROBLEMS = 10  # that are listed: a link may ask for anything
 # Seconds between two looks at what trains, by how many it has trained: the longer, the less it moves from one to the
@@ -83,6 +83,7 @@ def buttons(
             format_func=lambda pace: pace if pace == FULL_SPEED else f"{pace} steps/s",
             help="Slow down to watch: small networks are done in half a second.",
             width=220,
+            **unless_set("pace", value=chosen_for_all("pace", FULL_SPEED)),
         )
     # Not by callbacks: they come before the page has read a setting that was typed just before the click.
     with told():
@@ -109,8 +110,6 @@ def _show_pace(job: Job | None) -> None:
         keep("pace/seen", news)
         keep("pace", FULL_SPEED if job.pace is None else min(PACES[:-1], key=lambda known: abs(known - job.pace)))
         set_widget("pace", remember("pace", FULL_SPEED))
-    elif widget("pace") is None:
-        set_widget("pace", chosen_for_all("pace", FULL_SPEED))
 
 
 def pace() -> float | None:

@@ -80,6 +80,20 @@ def test_nobody_is_there_to_hear_of_a_run_that_is_over(run, dashboard, word):
     assert err.startswith(f"Run {job.id} is not under way, so nobody is there to {word} it; let it go on first (")
 
 
+def test_a_dashboards_run_is_operated_on_by_a_command(run, dashboard):
+    job = dashboard.submit("moons", MOONS, paused=True)
+    take(job, 1)
+    asked = ("surgery.silence.dense.3=true", "surgery.freeze.output=true")
+    status, out, err = run("steer", job.id, "--set", asked[0], "--set", asked[1])
+    assert (status, out, err) == (0, f"run 1 goes on with {', '.join(asked)}\n", "")
+    take(job, 1)
+    assert [(one.step, one.setting) for one in job.history.changes] == [
+        (1, "surgery.freeze.output"), (1, "surgery.silence.dense.3"),
+    ]  # fmt: skip
+    assert "after step 1: surgery.silence.dense.3 = true" in run("show", job.id)[1]
+    job.stop()
+
+
 def test_what_cannot_be_steered_is_a_sentence(run, dashboard):
     job = dashboard.submit("moons", MOONS, paused=True)
     take(job, 0)
@@ -87,6 +101,9 @@ def test_what_cannot_be_steered_is_a_sentence(run, dashboard):
         "seed=3": "cannot change",
         "optimizer.lr=-1": "optimizer.lr",
         "nonsense": "is written",
+        "surgery.silence.dense.9=true": "the nearest is 8",
+        "surgery.freeze.dens=true": "did you mean dense?",
+        "surgery.noise.dense=loud": "it takes a number above 0",
     }.items():
         status, out, err = run("steer", job.id, "--set", change)
         assert (status, out) == (2, ""), change

@@ -37,6 +37,17 @@ def widget(key: str, default=None):
 def set_widget(key: str, value) -> None:
     """Give a widget a value, before it is made in this run of the page."""
     st.session_state[key] = value
+    keep(f"set/{key}", True)
+
+
+def unless_set(key: str, **start) -> dict:
+    """What a widget starts with, for its call; nothing where `set_widget` gave it a value for this run of the page.
+
+    It has to be said in every run: a browser that comes to draw a widget knows of its last message alone.
+    """
+    was_set = remember(f"set/{key}", False)
+    keep(f"set/{key}", False)
+    return {} if was_set else start
 
 
 def choose_for_all(key: str, value) -> None:

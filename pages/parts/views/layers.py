@@ -54,7 +54,7 @@ def _now(subject: Subject, key: str) -> bool:
 
 
 def _row(layer: Layer) -> tuple[str, ...]:
-    named = ", ".join(map(str, layer.dead_units[:MOST_UNITS]))
+    named = ", ".join(str(unit + 1) for unit in layer.dead_units[:MOST_UNITS])
     return (
         *(layer.name, " × ".join(map(str, layer.output)), f"{layer.parameters:,}"),
         *(f"{layer.weight_norm:.3g}", f"{layer.gradient_norm:.2e}"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pages.parts.views import landscape, layers, mistakes, projection, saliency
+from pages.parts.views import landscape, layers, mistakes, projection, saliency, surgery
 from pages.parts.views.subject import Subject
 
 
@@ -21,4 +21,5 @@ VIEWS = (
     View("Saliency", saliency.show, "saliency"),
     View("Map", projection.show, "projection"),
     View("Landscape", landscape.show, "landscape"),
+    View("Surgery", surgery.show, "surgery"),
 )

@@ -16,7 +16,7 @@ from pages.parts.asking import Heard
 from pages.parts.facts import table
 from pages.parts.panels import escape
 from pages.parts.state.apart import apart
-from pages.parts.state.tab import keep, once, remember, set_widget, widget
+from pages.parts.state.tab import keep, once, remember, set_widget, unless_set, widget
 from pages.parts.views.projection_charts import map_figure
 from pages.parts.views.samples import strip
 from pages.parts.views.subject import Subject
@@ -67,11 +67,12 @@ def _choose(subject: Subject, key: str) -> tuple[Choice, bool]:
     recipe, number = subject.run.recipe, subject.run.number
     make = lambda: layers(skeleton(recipe.model, recipe.inputs, recipe.outputs))  # noqa: E731
     names = once(f"{key}/layers", (recipe.model, recipe.inputs, recipe.outputs), make)
-    if widget(f"{key}-layer") not in names:
+    if widget(f"{key}-layer", names[0]) not in names:  # it was chosen of another network
         set_widget(f"{key}-layer", names[-2:][0])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         about = "Whose answers are laid out, by its place in the network."
-        layer = st.selectbox("Layer", names, key=f"{key}-layer", help=about, width=160)
+        start = unless_set(f"{key}-layer", index=len(names[:-2]))
+        layer = st.selectbox("Layer", names, key=f"{key}-layer", help=about, width=160, **start)
         about = "PCA turns the layer's space until most is seen; t-SNE keeps neighbours together, and takes seconds."
         method = st.segmented_control(
             "Laid out by", list(METHODS), default="pca", required=True, format_func=METHODS.get, key=f"{key}-method",

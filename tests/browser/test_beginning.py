@@ -1,8 +1,8 @@
-"""Inside, in a browser: what its address names is what it shows."""
+"""What a page begins with is what its browser shows, whichever of the server's messages it comes to draw."""
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.helpers import reaches, settled, visit
+from tests.browser.helpers import open_train, reaches, settled, visit
 from tests.browser.training import train
 
 OPENED = 3  # times: which of the server's messages a browser draws first is a matter of chance
@@ -19,4 +19,13 @@ def test_a_link_to_an_epoch_shows_that_epoch_again_and_again(page: Page, server:
         settled(tab)
         expect(slider).to_have_attribute("aria-valuetext", shown)
         assert tab.url.endswith(f"/inside{asked}")
+        tab.close()
+
+
+def test_a_new_tab_begins_at_full_speed_again_and_again(page: Page, server: str):
+    for _ in range(OPENED):
+        tab = page.context.new_page()
+        open_train(tab, server)
+        settled(tab)
+        expect(tab.get_by_role("slider", name="Pace")).to_have_attribute("aria-valuetext", "full speed")
         tab.close()
