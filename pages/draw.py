@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Iterable
 
 import numpy as np
 import streamlit as st
@@ -12,14 +13,18 @@ from dlcore.catalogue.datasets import Data
 from dlcore.engine.job import Job
 from dlcore.inside.drawing import drawing_to_digit
 from dlcore.recipes import DEFAULT, RECIPES
+from dlcore.runs.records import Record
 from dlcore.settings import choices
 from pages.parts import panels
 from pages.parts.answers import show_answers
 from pages.parts.choosing import choose_runs, known, offered
 from pages.parts.drawing_pad import drawing_pad
-from pages.parts.frame import ensure_frame
-from pages.parts.state.process import conductor, jobs
+from pages.parts.frame import ensure_frame, part
+from pages.parts.state.process import conductor, jobs, store
 from pages.parts.state.tab import keep, remember
+from pages.parts.views.network import show as show_network
+from pages.parts.views.saliency import show as show_saliency
+from pages.parts.views.subject import Subject
 
 EMPTY = "The pad is empty. Draw a digit on it."
 PICTURES = {kind for kind, member in choices(Data).items() if getattr(member().spec().inputs, "drawn", False)}
@@ -34,8 +39,17 @@ def read_drawings(row: dict) -> bool:
     return row["data"] in PICTURES and row["size"] > 0
 
 
-def live(chosen: dict[int, str], best: bool) -> bool:
-    """The pad, and what the chosen runs say; whether some of it is still to come."""
+def best_of(candidates: Iterable[int]) -> int:
+    """The run that was right most often on validation; of equals one of this process, and the latest."""
+    rows = store().rows() if store() else []
+    accuracy = {row["number"]: row["best_val_accuracy"] or 0.0 for row in rows}
+    here = {job.number: job.history.best for job in jobs() if job.number in candidates}
+    accuracy |= {number: row.val_accuracy or 0.0 for number, row in here.items() if row}
+    return max(candidates, key=lambda number: (accuracy.get(number, 0.0), number in here, number))
+
+
+def live(chosen: dict[int, str], best: bool, explain: bool) -> bool:
+    """The pad, what the chosen runs say, and why the first of them does; whether some of it is still to come."""
     row = st.container(horizontal=True, gap="large")
     left, right = row.container(width=282), row.container()  # the pad's own width
     with left.container(key="drawing-pad"):
@@ -54,8 +68,30 @@ def live(chosen: dict[int, str], best: bool) -> bool:
         elif digit is None:
             st.info(EMPTY, icon=":material/draw:")
         else:
-            return show_answers(chosen, torch.from_numpy(digit).view(1, 1, 28, 28), best)
+            waits = show_answers(chosen, torch.from_numpy(digit).view(1, 1, 28, 28), best)
+            runs = known(chosen)[:1] if explain else []
+            with part(bool(runs)):
+                for run in runs:
+                    waits |= explained(run, digit)
+            return waits
     return False
+
+
+def explained(run: Record, digit: np.ndarray) -> bool:
+    """What the network's layers make of the drawing, and what its answer hangs on; only the open tab is made."""
+    raw, waits = digit.reshape(1, 28, 28).astype(np.float32), False
+    with st.container(key="explained"):
+        st.caption(f"{panels.title(run)}, as it is now")
+        subject = Subject(run.now() if isinstance(run, Job) else run)
+        views = {
+            "Its layers": lambda: show_network(subject, drawing=torch.from_numpy(raw), key="draw-network"),
+            "What it hangs on": lambda: show_saliency(subject, key="draw-saliency", raw=raw),
+        }
+        for tab, view in zip(st.tabs(list(views), on_change="rerun", key="explain"), views.values(), strict=True):
+            if tab.open:
+                with tab:
+                    waits |= view()
+    return waits
 
 
 def show_digit(digit: np.ndarray | None) -> None:
@@ -94,12 +130,13 @@ def choose_weights() -> bool:
 ensure_frame()
 candidates = offered(reads_drawings, read_drawings)
 if candidates:
-    latest = next((job.number for job in reversed(jobs()) if reads_drawings(job)), max(candidates))
     with st.container(horizontal=True, vertical_alignment="bottom", key="who"):
-        about = "Who answers: any run that was trained on 28 × 28 pictures, side by side."
-        chosen = choose_runs("Runs", candidates, [latest], key="draw/runs", help=about)
+        about = "Who answers: any run that was trained on 28 × 28 pictures, side by side; at first the best of them."
+        chosen = choose_runs("Runs", candidates, [best_of(candidates)], key="draw/runs", help=about)
         best = choose_weights()
-    panels.follow(lambda: live(chosen, best), lambda: known(chosen), panels.state_of(known(chosen)))
+        about = "Of the first run: what each of its layers makes of the drawing, and what its answer hangs on."
+        explain = st.toggle("Explain", key="draw/explain", help=about)
+    panels.follow(lambda: live(chosen, best, explain), lambda: known(chosen), panels.state_of(known(chosen)))
 else:
     st.subheader("No network can read your drawing yet")
     st.write(

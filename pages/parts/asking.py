@@ -14,6 +14,7 @@ from pages.parts.state.tab import keep, remember
 
 PATIENCE = 0.25  # seconds that a look waits for answers
 BUSY = "Busy with a long step; the answer comes later."
+READING = "The network is being read; the answer comes in a moment."
 CLOSING = "No answer any more: dlcore is closing."
 
 
@@ -22,6 +23,7 @@ class Question(NamedTuple):
 
     about: Hashable  # what the answer hangs on
     put: Callable[[], Future]  # as by `Job.ask`
+    waiting: str = BUSY  # what is said of an answer that is not there yet
 
 
 class Heard(NamedTuple):
@@ -30,7 +32,7 @@ class Heard(NamedTuple):
     answer: Any = None  # the last one
     about: Hashable = None  # what it is an answer to
     sentence: str = ""  # why there is none to the question as it is now, if so
-    coming: tuple[Hashable, Future] | None = None  # an answer that is on its way, and what it will be about
+    coming: tuple[Hashable, Future, str] | None = None  # what an answer on its way will be about; what is said of it
 
 
 def hear(place: str, questions: Mapping[Hashable, Question], again: bool = False) -> dict[Hashable, Heard]:
@@ -51,7 +53,7 @@ def _put(one: Heard, question: Question, again: bool) -> Heard:
     if one.coming or (one.about == question.about and not again):
         return one
     try:
-        return one._replace(coming=(question.about, question.put()))
+        return one._replace(coming=(question.about, question.put(), question.waiting))
     except RuntimeError as error:  # it has no network, not yet or not any more
         return one._replace(about=None, sentence=str(error))
 
@@ -59,11 +61,11 @@ def _put(one: Heard, question: Question, again: bool) -> Heard:
 def _read(one: Heard) -> Heard:
     if not one.coming:
         return one
-    about, future = one.coming
+    about, future, waiting = one.coming
     try:
         return Heard(future.result(timeout=0), about)
     except TimeoutError:
-        return one._replace(sentence=BUSY)
+        return one._replace(sentence=waiting)
     except CancelledError:
         return one._replace(sentence=CLOSING, coming=None)
     except (StoreError, LookError) as error:

@@ -11,7 +11,7 @@ import streamlit as st
 from dlcore.engine.job import Job, Moment
 from dlcore.inside.fit import Fit, fit, visible
 from dlcore.recipe import Recipe
-from pages.parts.asking import Question, hear
+from pages.parts.asking import READING, Question, hear
 from pages.parts.live_chart import live_chart
 from pages.parts.network_charts import fit_figure
 from pages.parts.panels import escape
@@ -72,7 +72,7 @@ def boundary(seen: Seen | None, recipe: Recipe, height: int) -> bool:
         picture, note, number = seen.fit, seen.note, seen.run.number
     elif engine_is_here():
         ask = lambda: ask_untrained(recipe, fit)  # noqa: E731
-        heard = hear("fit/untrained", {"recipe": Question(recipe, ask)})["recipe"]
+        heard = hear("fit/untrained", {"recipe": Question(recipe, ask, READING)})["recipe"]
         picture, note, waits = heard.answer, heard.sentence, bool(heard.coming)
         recipe = heard.about or recipe  # the picture may still be of the settings before
     with st.container(key="boundary"):

@@ -10,7 +10,7 @@ import streamlit as st
 from dlcore.catalogue.spec import Features
 from dlcore.inside.anatomy import Anatomy, anatomy, unit
 from dlcore.recipe import Recipe
-from pages.parts.asking import Heard, Question, hear
+from pages.parts.asking import READING, Heard, Question, hear
 from pages.parts.network_view import Chosen, chosen_on, network_view
 from pages.parts.network_view.card import card
 from pages.parts.panels import escape
@@ -98,7 +98,7 @@ def _hear(subject: Subject | None, recipe: Recipe, place: str, function: Callabl
         if heard.answer is not None or not run.active or run.history.steps or run.branch:
             return heard
         coming = heard.coming
-    question = Question((recipe, about), lambda: ask_untrained(recipe, function))
+    question = Question((recipe, about), lambda: ask_untrained(recipe, function), READING)
     fresh = hear(f"{place}/untrained", {"recipe": question})["recipe"]
     return fresh._replace(coming=fresh.coming or coming)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlcore.engine.job import Job
 from dlcore.runs.film import Film
 from dlcore.runs.records import Record
-from pages.parts.asking import Heard, Question, hear
+from pages.parts.asking import BUSY, READING, Heard, Question, hear
 from pages.parts.state.looking import ask_stored, film_of, job_of
 
 if TYPE_CHECKING:
@@ -36,11 +35,10 @@ class Subject(NamedTuple):
         """What `function` makes of the network; `about` says what else the answer hangs on, such as a choice on the
         page. Waits for a moment at most: see `asking`.
         """
-        question = Question((self.moment, about), lambda: self._put(function, gradients))
-        return hear(place, {self.run.number: question})[self.run.number]
-
-    def _put(self, function: Callable[[Run], Any], gradients: bool) -> Future:
         job: Job | None = job_of(self.run)
         if self.epoch is None and job and (job.active or job.ready):
-            return job.ask(function, gradients=gradients)
-        return ask_stored(self.run, self.epoch, function, gradients)
+            put, waiting = (lambda: job.ask(function, gradients=gradients)), BUSY
+        else:
+            put, waiting = (lambda: ask_stored(self.run, self.epoch, function, gradients)), READING
+        question = Question((self.moment, about), put, waiting)
+        return hear(place, {self.run.number: question})[self.run.number]
