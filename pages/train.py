@@ -100,7 +100,7 @@ def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
     with picture:
         *left, right = st.columns([4, 3, 3] if visible(shown) else [3, 2], gap="medium")
     waits = network(left, None if changed else seen, shown)
-    with right, st.container(key="run-before" if changed else "run-shown"):
+    with right, st.container(key="run-before" if changed else "run-shown", gap="xxsmall"):
         curves(run, run.recipe if run else shown)
     waits |= details(seen)
     return frame.again or waits or bool(seen and seen.note)
