@@ -42,6 +42,7 @@ class Optimizer(Settings):
     """A method of gradient descent."""
 
     formula: ClassVar[str]  # LaTeX
+    single: ClassVar[tuple[str, ...]] = ("step",)  # what PyTorch keeps of it once for all the numbers of a parameter
     lr: float
 
     @property
@@ -161,6 +162,7 @@ class NAdam(_Moments):
         r"\left(\frac{(1 - \mu_t)\, g}{1 - \prod_{i \le t} \mu_i} + "
         r"\frac{\mu_{t+1}\, m}{1 - \prod_{i \le t+1} \mu_i}\right)"
     )
+    single = ("step", "mu_product")
     kind: Literal["nadam"] = "nadam"
     lr: LR = rate(2e-3)
 

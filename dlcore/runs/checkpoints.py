@@ -13,7 +13,7 @@ import itertools
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +31,6 @@ LARGEST = 1e11  # amount of anything else, such as seconds: a database, or a cal
 
 OTHER_NETWORK = "it holds the weights of another network than this {}"
 PLAIN = ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8", "bool")
-SINGLE = ("step", "mu_product")  # what optimizers keep once for all the numbers of a parameter
 NOT_OURS = "it is not a checkpoint of dlcore"
 
 
@@ -73,7 +72,7 @@ def check_weights(checkpoint: Checkpoint, recipe: Recipe) -> None:
     if form(checkpoint.model) != form(model.state_dict()):
         raise CheckpointError(OTHER_NETWORK.format(recipe.model.kind))
     same = checkpoint.optimizer_kind == recipe.optimizer.kind
-    if same and not _is_memory_of(checkpoint.optimizer, recipe.model.groups(model)):
+    if same and not _is_memory_of(checkpoint.optimizer, recipe.model.groups(model), recipe.optimizer.single):
         raise CheckpointError("its optimizer's memory does not fit this run")
 
 
@@ -88,8 +87,9 @@ def form(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, tor
     return {name: (value.shape, value.dtype) for name, value in weights.items()}
 
 
-def _is_memory_of(memory: dict[str, Any], groups: list[dict[str, Any]]) -> bool:
-    """Whether an optimizer of these groups that goes on from this finds numbers of the right shape for every parameter.
+def _is_memory_of(memory: dict[str, Any], groups: list[dict[str, Any]], single: Sequence[str]) -> bool:
+    """Whether an optimizer of these groups that goes on from this finds numbers of the right shape for every parameter,
+    or a `single` one.
 
     PyTorch numbers parameters from 0, through all groups.
     """
@@ -101,7 +101,7 @@ def _is_memory_of(memory: dict[str, Any], groups: list[dict[str, Any]]) -> bool:
     if not memory["state"].keys() <= set(range(len(parameters))):
         return False
     return all(
-        value is None or (is_plain(value) and value.shape == (() if name in SINGLE else parameters[place].shape))
+        value is None or (is_plain(value) and value.shape == (() if name in single else parameters[place].shape))
         for place, state in memory["state"].items()
         for name, value in state.items()
     )

@@ -60,7 +60,9 @@ class Database:
                 return _transaction(self._reader, "BEGIN", function)
 
     def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Let a function change the database, whole or not at all."""
+        """Let a function change the database, whole or not at all. It is called again where the database was replaced
+        meanwhile, and so must change nothing else.
+        """
         with self.translate_errors(), self.lock:
             while True:
                 self.follow()

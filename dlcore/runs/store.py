@@ -4,9 +4,10 @@
                          on, once the one before was found damaged)
     runs/12/             what belongs to run 12: checkpoints, film, lock, and what it is (`folder`, `reels`, `manifest`)
 
-A run has one writer, which holds its lock; any number of processes read. A lock ends with its process, however that
-ended: a run that was under way and whose lock nobody holds was interrupted. What is written is committed whole, metrics
-before the checkpoint that goes with them, so that a checkpoint never knows more than the history.
+What a run measures has one writer, which holds its lock; a person's words (name, note, tags), groups and commands are
+anyone's to write, and any number of processes read. A lock ends with its process, however that ended: a run that was
+under way and whose lock nobody holds was interrupted. What is written is committed whole, metrics before the checkpoint
+that goes with them, so that a checkpoint never knows more than the history.
 
 The folder and the database may be replaced at any time, as by a backup: what is at their place then is used, and the
 runs that are held are entered there again, whole.
@@ -303,7 +304,7 @@ class Store:
         return self.database.write(lambda db: commands.ask(db, run, command, text))
 
     def commands(self, run: int) -> list[Request]:
-        """What was asked of a run and has no answer yet, in order, for the one that trains it."""
+        """What was asked of a run and has no answer yet, in order; what this dlcore cannot obey is answered here."""
         requests, refused = self.database.read(lambda db: commands.waiting(db, run))
         for id, sentence in refused.items():
             self.answer(id, sentence)

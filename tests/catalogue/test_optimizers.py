@@ -343,3 +343,14 @@ def test_an_optimizer_says_how_many_numbers_it_keeps_for_each_weight(optimizer):
         found.step()
     kept = [value for value in found.state[parameter].values() if torch.is_tensor(value) and value.shape == (5, 7)]
     assert len(kept) == optimizer.kept
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_kept_once_for_a_parameter_is_declared(kind):
+    weight = torch.nn.Parameter(torch.ones(3, 2))
+    optimizer = KINDS[kind]().build([weight])
+    weight.grad = torch.ones(3, 2)
+    optimizer.step()
+    kept = {name: value.shape for name, value in optimizer.state[weight].items() if torch.is_tensor(value)}
+    assert {name for name, shape in kept.items() if shape == ()} <= {*KINDS[kind].single}
+    assert {shape for name, shape in kept.items() if name not in KINDS[kind].single} <= {weight.shape}
