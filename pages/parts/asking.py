@@ -14,7 +14,7 @@ from pages.parts.state.tab import keep, remember
 
 PATIENCE = 0.25  # seconds that a look waits for answers
 BUSY = "Busy with a long step; the answer comes later."
-READING = "The network is being read; the answer comes in a moment."
+READING = "The network will be here in a moment."
 CLOSING = "No answer any more: dlcore is closing."
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.parts.panels import escape
+from pages.parts.present import present
 from pages.parts.state.address import parameters
 from pages.parts.state.process import engine_is_here, store, store_problem
 from pages.parts.state.tab import keep, remember
@@ -23,6 +24,7 @@ def frame():
     """
     st.set_page_config(page_title="dlcore", page_icon=ROOT / "static" / "icon.svg", layout="wide")
     st.logo(ROOT / "static" / "logo.svg")
+    present()
     keep("framed", True)
     problem, lasting = store_problem(), not (store() and store().writable)
     with part(bool(problem)):

@@ -27,6 +27,7 @@ from tests.pages.helpers import (
     LONG,
     busy,
     enabled,
+    find,
     go,
     listen,
     opened,
@@ -119,7 +120,7 @@ def test_the_answer_is_explained_by_layers_and_by_what_it_hangs_on(elsewhere):
     job = trained(elsewhere)
     at = drawn()
     assert "as it is now" not in seen(at)
-    well(at.toggle[0].set_value(True).run())
+    well(find(at.toggle, "Explain").set_value(True).run())
     wait_until(lambda: "Click a unit to open it" in seen(well(at.run())), LONG)
     assert f"run {job.number} · finished, as it is now" in seen(at)
     at.session_state["explain"] = "What it hangs on"
