@@ -74,7 +74,8 @@ class Recipe(Settings):
         found = self.contradictions()
         if self.device not in devices.available():
             here = ", ".join(devices.available())
-            found.append(Problem("device", f"device is {self.device}, which this machine lacks; it has {here}."))
+            told = f"device is {self.device}, which this machine lacks; it has {here}."
+            found.append(Problem("device", told, {"device": devices.available()[0]}))
         if not found:  # what cannot be built cannot be measured
             try:
                 found += [] if memory.fits(self._plan()) else [memory.problem(self._plan())]

@@ -8,8 +8,8 @@ once, for the help, the reference page and the error.
 import difflib
 import json
 import types
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -40,10 +40,13 @@ class Slider:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that keeps a recipe from running. `setting` is a dotted path, `text` one sentence for people."""
+    """One thing that keeps a recipe from running. `setting` is a dotted path, `text` one sentence for people; `fix`
+    holds values by dotted path that end it, where a few do.
+    """
 
     setting: str
     text: str
+    fix: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         return self.text

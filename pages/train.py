@@ -175,7 +175,7 @@ with part(bool(chosen.refused or chosen.branch or problems or warnings)):
     panels.problem_list(chosen.refused, "This link asks for what cannot be had:")
     if chosen.branch:
         branch_note(chosen)
-    panels.problem_list(problems)
+    panels.problem_list(problems, mend=chosen.mend)
     for warning in warnings:
         st.warning(panels.escape(warning.text), icon=":material/memory:")
 st.fragment(live)(recipe, chosen)

@@ -39,9 +39,10 @@ class Architecture(Settings):
     smallest: ClassVar[int] = 1  # side in pixels
 
     def problems(self, data: Data, batch_size: int) -> list[Problem]:
-        inputs, text = data.spec().inputs, ""
+        inputs, text, fix = data.spec().inputs, "", {"model.kind": "mlp"}
         if not isinstance(inputs, self.reads):
             others = [kind for kind, cls in choices(Architecture).items() if isinstance(inputs, cls.reads)]
+            fix = {"model.kind": "mlp" if "mlp" in others else others[0]} if others else {}
             pictures = ", or a data set of pictures such as mnist-5k" if Picture in self.reads else ""
             text = (
                 f"model is {self.kind}, which needs {_or([kind.noun for kind in self.reads])}, but {data.kind} has "
@@ -52,7 +53,7 @@ class Architecture(Settings):
                 f"model is {self.kind}, which needs pictures of at least {self.smallest} pixels a side, but those "
                 f"of {data.kind} have {min(inputs.height, inputs.width)}; choose mlp."
             )
-        return [Problem("model.kind", text)] if text else []
+        return [Problem("model.kind", text, fix)] if text else []
 
     def build(self, inputs: Inputs, outputs: tuple[int, ...]) -> nn.Module:
         """A network for a sample's inputs; `outputs` is the shape of what it gives.
@@ -105,7 +106,7 @@ class MLP(Architecture):
                 f"model.batch_norm is true, but batch_size {batch_size} leaves {left}, over which nothing can be "
                 f"normalised; set batch_size to {nearest}, or batch_norm to false."
             )
-            return [Problem("batch_size", text)]
+            return [Problem("batch_size", text, {"batch_size": nearest})]
         return super().problems(data, batch_size)
 
     def build(self, inputs, outputs):
@@ -166,7 +167,8 @@ class CNN(Architecture):
                 f"model.channels has {count} convolutions, each of which {' and '.join(does)} the picture, but "
                 f"{data.kind} has pictures of {side} pixels a side; use at most {most}."
             )
-            found.append(Problem("model.channels", text))
+            fix = {"model.channels": list(self.channels[:most])} if most else {"model.kind": "mlp"}
+            found.append(Problem("model.channels", text, fix))
         return found
 
     def build(self, inputs, outputs):

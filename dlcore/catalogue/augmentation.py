@@ -37,7 +37,7 @@ class Augmentation(Settings):
         if not self.active or isinstance(data.spec().inputs, Picture):
             return []
         text = f"augmentation moves pictures, but {data.kind} has none; set shift, rotate, scale and shear to 0."
-        return [Problem("augmentation", text)]
+        return [Problem("augmentation", text, {f"augmentation.{name}": 0.0 for name, much in self if much})]
 
     def apply(self, pictures: torch.Tensor) -> torch.Tensor:
         """Pictures (N, C, H, W), each turned, slanted, scaled and shifted by a draw of its own.

@@ -30,7 +30,7 @@ class Loss(Settings):
             f"loss is {self.kind}, which compares one answer a sample, but {data.kind} has the next token as target at "
             "each place; choose cross-entropy."
         )
-        return [Problem("loss.kind", text)]
+        return [Problem("loss.kind", text, {"loss.kind": "cross-entropy"})]
 
     def outputs(self, task: Task) -> tuple[int, ...]:
         """The shape of what a network gives a sample."""
@@ -54,7 +54,7 @@ class _ClassificationLoss(Loss):
             return super().problems(data)
         fix = "choose mse, mae or huber"
         text = f"loss is {self.kind}, which compares classes, but {data.kind} has numbers as targets; {fix}."
-        return [Problem("loss.kind", text)]
+        return [Problem("loss.kind", text, {"loss.kind": "mse"})]
 
 
 class CrossEntropy(_ClassificationLoss):

@@ -85,7 +85,7 @@ class SGD(Optimizer):
     def problems(self):
         if self.nesterov and self.momentum == 0:
             text = "optimizer.nesterov is true, which needs momentum, but optimizer.momentum is 0; set it to 0.9."
-            return [Problem("optimizer.nesterov", text)]
+            return [Problem("optimizer.nesterov", text, {"optimizer.momentum": 0.9})]
         return []
 
     def build(self, parameters):

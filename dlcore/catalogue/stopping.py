@@ -41,7 +41,7 @@ class Stopping(Settings):
             f"stop.accuracy is {self.accuracy:g}, but {data.kind} has numbers as targets, which have no accuracy; set "
             "it to 0, or use stop.patience."
         )
-        return [Problem("stop.accuracy", text)]
+        return [Problem("stop.accuracy", text, {"stop.accuracy": 0.0})]
 
     def after_epoch(self, history: History) -> str:
         """Why a run should end after its last epoch, as part of a sentence; empty while it should go on."""

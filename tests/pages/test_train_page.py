@@ -268,3 +268,14 @@ def test_a_run_that_would_take_much_of_the_memory_is_warned_of_and_can_start(mon
     at = opened()
     assert "GB" in told(at)
     assert "Start" in enabled(at)
+
+
+def test_a_problem_is_mended_by_the_button_beside_it():
+    at = small(opened())
+    choose(at, "Architecture", "cnn")
+    assert "Start" not in enabled(at)
+    press(at, "Switch to MLP")
+    assert find(at.selectbox, "Architecture").value == "mlp"
+    assert "Start" in enabled(at)
+    assert not told(at)
+    assert find(at.number_input, "Epochs").value == 3  # what else was changed stays

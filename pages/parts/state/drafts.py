@@ -2,13 +2,14 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import streamlit as st
 
 from dlcore.engine.job import Job
-from dlcore.recipe import Recipe
+from dlcore.recipe import Recipe, repeat
 from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.runs.branching import branch_problems
 from dlcore.runs.records import Record, branch_name
@@ -88,6 +89,11 @@ class Draft:
             return None, error.problems
         problems = branch_problems(self.branch.recipe, self.branch.epoch, recipe) if self.branch and here else []
         return (None if problems else recipe), problems
+
+    def mend(self, fix: Mapping[str, Any]) -> None:
+        """Change what a problem says would end it, by dotted path; the controls follow."""
+        self.values = repeat(parse(Recipe, json.dumps(self.values)), fix).model_dump(mode="json")
+        self.generation += 1
 
     def settle(self) -> None:
         """What was changed is the start of what is changed next; the widgets stay."""
