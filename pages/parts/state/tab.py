@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import streamlit as st
+from streamlit.runtime.state.session_state_proxy import get_session_state
 
 from dlcore.engine.job import Job
 from pages.parts.state.process import chosen_in_any_tab, runs_here
@@ -37,17 +38,15 @@ def widget(key: str, default=None):
 def set_widget(key: str, value) -> None:
     """Give a widget a value, before it is made in this run of the page."""
     st.session_state[key] = value
-    keep(f"set/{key}", True)
 
 
 def unless_set(key: str, **start) -> dict:
-    """What a widget starts with, for its call; nothing where `set_widget` gave it a value for this run of the page.
+    """What a widget starts with, for its call; nothing where `set_widget` gave it a value that is on its way.
 
-    It has to be said in every run: a browser that comes to draw a widget knows of its last message alone.
+    It has to be said in every run: a browser that comes to draw a widget knows of its last message alone. Together with
+    a value that was set, Streamlit complains of it.
     """
-    was_set = remember(f"set/{key}", False)
-    keep(f"set/{key}", False)
-    return {} if was_set else start
+    return {} if get_session_state().is_new_state_value(key) else start
 
 
 def choose_for_all(key: str, value) -> None:
