@@ -23,11 +23,11 @@ from dlcore.runs.store import Store
 from pages.parts import answers, asking
 from pages.parts.run_looks import called
 from pages.parts.state import process
+from tests.pages.drawing import QUICK, STROKES, choose, drawn, kept, trained
 from tests.pages.helpers import (
     LONG,
     busy,
     enabled,
-    find,
     go,
     listen,
     opened,
@@ -41,19 +41,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.usefixtures("own_process")
 
 
-STROKES = [{"points": [[0.25, 0.2], [0.72, 0.2], [0.6, 0.5], [0.45, 0.85]], "width": 0.08}]
-QUICK = Recipe(model=Linear(), optimizer=SGD(lr=0.05), batch_size=800, epochs=3)  # 5 steps an epoch
 WORSE = {"optimizer.lr": 10, "epochs": 4}  # by this it forgets what it knew
-
-
-def trained(conductor: Conductor, name: str = "digits", recipe: Recipe = QUICK) -> Job:
-    return kept(conductor.submit(name, recipe))
-
-
-def kept(job: Job) -> Job:
-    assert job.wait(LONG)
-    assert job.wait_saved(LONG)
-    return job
 
 
 def overfitted(conductor: Conductor) -> Job:
@@ -63,20 +51,9 @@ def overfitted(conductor: Conductor) -> Job:
     return job
 
 
-def drawn() -> AppTest:
-    """The page with something drawn on the pad."""
-    at = opened()
-    at.session_state["kept/strokes"] = STROKES
-    return go(at, "draw")
-
-
 def weigh(at: AppTest, weights: str) -> AppTest:
     (control,) = at.segmented_control
     return well(control.set_value(weights).run())
-
-
-def choose(at: AppTest, *numbers: int) -> AppTest:
-    return well(at.multiselect[0].set_value(list(numbers)).run())
 
 
 def question() -> torch.Tensor:
@@ -114,20 +91,6 @@ def test_the_best_run_answers_at_first_whichever_is_the_latest(elsewhere):
     bad = trained(elsewhere, "bad", QUICK.model_copy(update={"optimizer": SGD(lr=1e-6)}))
     assert bad.history.best.val_accuracy < good.history.best.val_accuracy
     assert drawn().multiselect[0].value == [good.number]
-
-
-def test_the_answer_is_explained_by_layers_and_by_what_it_hangs_on(elsewhere):
-    job = trained(elsewhere)
-    at = drawn()
-    assert "as it is now" not in seen(at)
-    well(find(at.toggle, "Explain").set_value(True).run())
-    wait_until(lambda: "Click a unit to open it" in seen(well(at.run())), LONG)
-    assert f"run {job.number} · finished, as it is now" in seen(at)
-    at.session_state["explain"] = "What it hangs on"
-    wait_until(lambda: "network says" in seen(well(at.run())), LONG)
-    assert "Blue speaks for" in seen(at)
-    choose(at)
-    assert "as it is now" not in seen(at)
 
 
 def test_a_run_of_this_process_comes_first_and_is_listed_once(elsewhere):
