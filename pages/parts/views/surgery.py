@@ -15,7 +15,8 @@ from dlcore.runs.operations import Operation, Part, frozen, parts
 from dlcore.runs.records import LONGEST_NAME, Record, branch_name
 from dlcore.runs.store import StoreError
 from pages.parts import panels
-from pages.parts.charts import loss_figure
+from pages.parts.axes import loss_axis
+from pages.parts.charts import overlay_figure
 from pages.parts.live_chart import live_chart
 from pages.parts.state.looking import job_of
 from pages.parts.state.process import conductor, lately, store
@@ -118,7 +119,7 @@ def _operate(subject: Subject, operation: Operation, value: bool | float, twin: 
     if recipe.epochs <= epoch:
         recipe = recipe.model_copy(update={"epochs": epoch + recipe.epochs})
     words = [operation.text(value), *(["untouched"] if twin else [])]
-    names = [f"{branch_name(run.name, epoch)}, {word}"[:LONGEST_NAME] for word in words]
+    names = [f"{word}: {branch_name(run.name, epoch)}"[:LONGEST_NAME] for word in words]  # lists cut off their ends
     how = {"pace": panels.pace(), "paused": True}
     begun = [conductor().branch(run.number, epoch, name, recipe, **how) for name in names]
     begun[0].steer(change)
@@ -153,5 +154,14 @@ def _twins(run: Record, key: str) -> bool:
         return False
     with st.container(key=f"{key}-twins"):
         seen = [one.now() if isinstance(one, Job) else one for one in runs]
-        live_chart(loss_figure(seen), key=f"{key}-loss", height=HEIGHT)
+        live_chart(_since(runs[0].branch.step, overlay_figure(seen, "loss", "step")), key=f"{key}-loss", height=HEIGHT)
     return any(one.active for one in runs)
+
+
+def _since(step: int, figure: dict) -> dict:
+    """What came after a step: before it they were one run."""
+    for trace in figure["data"]:
+        points = [point for point in zip(trace["x"], trace["y"], strict=True) if None not in point and point[0] >= step]
+        trace["x"], trace["y"] = ([point[axis] for point in points] or [None] for axis in (0, 1))
+    figure["layout"]["yaxis"] |= loss_axis(trace["y"] for trace in figure["data"])
+    return figure

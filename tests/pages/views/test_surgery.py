@@ -85,7 +85,9 @@ def test_a_twin_goes_on_untouched_from_the_same_checkpoint(figures):
     assert operated.history.losses[:step].tobytes() == twin.history.losses[:step].tobytes()
     assert operated.history.losses[step] != twin.history.losses[step]
     well(at.run())
-    assert len({trace["legendgroup"] for trace in figures["surgery-loss"]["data"]}) == 2
+    traces = figures["surgery-loss"]["data"]
+    assert len({trace["legendgroup"] for trace in traces}) == 2
+    assert min(x for trace in traces for x in trace["x"]) >= step
 
 
 def test_without_a_checkpoint_a_sentence_says_so(monkeypatch):
