@@ -5,17 +5,14 @@ from functools import partial
 import streamlit as st
 
 from dlcore.inside.errors import LookError
-from dlcore.inside.frames import evenly
-from dlcore.inside.layers import Layer, Moment, health, next_step, over_time
+from dlcore.inside.layers import Layer, health, next_step, over_time
 from pages.parts.facts import table
 from pages.parts.live_chart import live_chart
 from pages.parts.panels import escape
-from pages.parts.state.tab import keep, remember
-from pages.parts.views.hearing import hear_each_epoch
+from pages.parts.views.hearing import hear_each_epoch, hear_frames
 from pages.parts.views.layer_charts import MEASURES, height, over_time_figure
 from pages.parts.views.subject import Subject
 
-AT_ONCE = 8  # frames that are asked together, so that the picture grows while one waits
 HEAD = ("layer", "output", "parameters", "weights", "gradient", "update", "dead", "saturated", "dead units")
 MOST_UNITS = 8  # dead units that are named
 HOW = (
@@ -65,25 +62,11 @@ def _row(layer: Layer) -> tuple[str, ...]:
 
 
 def _film(subject: Subject, key: str) -> bool:
-    """The layers over the frames. What is known of a frame stays known: frames never change."""
-    film = subject.film
-    if not film:
+    """The layers over the frames."""
+    if not subject.film:
         st.caption("Over time: of this run no frames are kept, so that only the present can be seen.")
         return False
-    place = f"{key}/film/{subject.run.number}"
-    known: dict[int, Moment] = remember(place, {})
-    chosen = evenly(film.epochs)
-    missing = [epoch for epoch in chosen if epoch not in known][:AT_ONCE]
-    coming, sentence = False, ""
-    if missing:
-        # Of a frame's own network, which does not train: so many passes would hold up the one that does.
-        asked = subject._replace(epoch=missing[-1])
-        ask = lambda run: over_time(run, map(film.at, missing))  # noqa: E731
-        heard = asked.hear(place, ask, about=tuple(missing), gradients=True)
-        known = known | {moment.epoch: moment for moment in heard.answer or []}
-        keep(place, known)
-        coming, sentence = any(epoch not in known for epoch in chosen), heard.sentence
-    moments = [known[epoch] for epoch in chosen if epoch in known]
+    moments, coming, sentence = hear_frames(subject, f"{key}/film", over_time, gradients=True)
     titles = [measure.title for measure in MEASURES]
     title = st.segmented_control("Over the epochs", titles, default=titles[0], required=True, key=f"{key}-measure")
     measure = MEASURES[titles.index(title or titles[0])]

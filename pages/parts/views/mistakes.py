@@ -9,14 +9,13 @@ import streamlit as st
 
 from dlcore.catalogue.spec import Features, Picture
 from dlcore.inside.errors import LookError
-from dlcore.inside.frames import evenly
-from dlcore.inside.mistakes import Known, Mistakes, Residuals, between, mistakes, over_time, residuals, samples
+from dlcore.inside.mistakes import Mistakes, Residuals, between, mistakes, over_time, residuals, samples
 from pages.parts.facts import table
 from pages.parts.live_chart import live_chart
 from pages.parts.panels import escape
-from pages.parts.state.tab import keep, remember, set_widget, widget
+from pages.parts.state.tab import set_widget, widget
 from pages.parts.views.blame import blame
-from pages.parts.views.hearing import hear_each_epoch
+from pages.parts.views.hearing import hear_each_epoch, hear_frames
 from pages.parts.views.mistake_charts import (
     calibration_figure,
     cells_figure,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 SHOWN = 24  # samples at a time
 MOST_POINTS = 1000
-AT_ONCE = 8  # frames that are asked together, so that the picture grows while one waits
 HEIGHT = 340
 THE_WORST = "the worst of all"
 HOW_CELLS = (
@@ -218,22 +216,10 @@ def _numbers(subject: Subject, seen: Seen, key: str) -> None:
 
 
 def _over_epochs(subject: Subject, key: str) -> bool:
-    """Each class over the frames. What is known of a frame stays known: frames never change."""
-    film = subject.film
-    if not film:
+    """Each class over the frames."""
+    if not subject.film:
         return False
-    place = f"{key}/film/{subject.run.number}"
-    known: dict[int, Known] = remember(place, {})
-    chosen = evenly(film.epochs)
-    missing = [epoch for epoch in chosen if epoch not in known][:AT_ONCE]
-    coming, sentence = False, ""
-    if missing:  # asked of a frame's own network, so that the one that trains goes on
-        ask = lambda run: over_time(run, map(film.at, missing))  # noqa: E731
-        heard = subject._replace(epoch=missing[-1]).hear(place, ask, about=tuple(missing))
-        known = known | {one.epoch: one for one in heard.answer or []}
-        keep(place, known)
-        coming, sentence = any(epoch not in known for epoch in chosen), heard.sentence
-    there = [known[epoch] for epoch in chosen if epoch in known]
+    there, coming, sentence = hear_frames(subject, f"{key}/film", over_time)
     if there:
         figure = classes_figure(subject.run.number, there, subject.run.recipe.task.classes)
         live_chart(figure, key=f"{key}-classes", height=HEIGHT)
