@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -187,11 +186,6 @@ def _computed(
                     done += 1
                     yield now()
     yield now()
-
-
-def whole(found: Iterator[Landscape]) -> Landscape:
-    """The last one, for those who need none before."""
-    return deque(found, maxlen=1)[0]
 
 
 def _loss(network: nn.Module, centre: Still, weights: Weights) -> float:

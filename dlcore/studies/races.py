@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dlcore.recipe import Recipe, change
 from dlcore.runs.records import Record
 from dlcore.settings import Problem, SettingsError
-
-if TYPE_CHECKING:  # it needs PyTorch, and a page that shows races does not
-    pass
 
 Field = Sequence[tuple[str, Recipe]]  # the contestants by name
 

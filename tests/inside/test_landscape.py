@@ -1,6 +1,7 @@
 """The loss around a run, against computations of its own: scikit-learn's components, the run's own evaluation."""
 
 import math
+from collections import deque
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from dlcore.engine.randomness import generator
 from dlcore.engine.trainer import Trainer
 from dlcore.engine.training import EpochEnd, score
 from dlcore.inside.errors import LookError
-from dlcore.inside.landscape import SAMPLES, Course, kept_frames, landscape, still, whole
+from dlcore.inside.landscape import SAMPLES, Course, kept_frames, landscape, still
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.runs.film import Frame
@@ -28,6 +29,11 @@ PLAIN = MOONS.model_copy(update={"epochs": 6})
 LINE = RECIPES["linear-regression"].recipe.model_copy(update={"epochs": 30})
 NORMED = changed(MOONS, model=MLP(widths=(8,), batch_norm=True, dropout=0.5))
 FEW = 7  # points a side
+
+
+def whole(found):
+    """The last of the landscapes, each finer than the one before."""
+    return deque(found, maxlen=1)[0]
 
 
 def frame(trainer, epoch):
