@@ -75,7 +75,7 @@ class Recipe(Settings):
         if self.device not in devices.available():
             here = ", ".join(devices.available())
             told = f"device is {self.device}, which this machine lacks; it has {here}."
-            found.append(Problem("device", told, {"device": devices.available()[0]}))
+            found.append(Problem("device", told, {"device": "cpu"}))
         if not found:  # what cannot be built cannot be measured
             try:
                 found += [] if memory.fits(self._plan()) else [memory.problem(self._plan())]
