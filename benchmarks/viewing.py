@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from dlcore.recipe import Recipe
 from dlcore.sharing import to_query
-from tests.browser.helpers import drawn, press, reaches, settled, visit
+from tests.browser.helpers import drawn, press, reaches, set_pace, settled, visit
 from tests.browser.serving import serve
 
 
@@ -53,6 +53,7 @@ def begin(browser: Browser, url: str, recipe: Recipe) -> None:
     """Start a run as a person does, and leave."""
     page = new_page(browser)
     visit(page, url + link(recipe))
+    set_pace(page, "full speed")
     press(page, "Start")
     reaches(page, "training")
     page.context.close()

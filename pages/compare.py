@@ -14,6 +14,7 @@ from pages.parts.contestants import choose_contestants
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.frame import ensure_frame, part
 from pages.parts.live_chart import live_chart
+from pages.parts.pace import pace_for
 from pages.parts.race_differences import race_differences
 from pages.parts.race_standings import standings
 from pages.parts.race_tries import tries_status, trying
@@ -33,11 +34,17 @@ def live(field: list[tuple[str, Recipe]], tried: list[str], chosen: list[int]) -
     def state() -> tuple:
         return panels.state_of([*latest_race(), *known(chosen)]), bool(trying())
 
-    def start(pace: float | None, paused: bool) -> list[Job]:
-        return tries.start(conductor(), field, tried, pace=pace, paused=paused) if field and not trying() else []
+    def start(paused: bool) -> list[Job]:
+        ready = field and not trying()
+        return tries.start(conductor(), field, tried, pace=pace_for(field[0][1]), paused=paused) if ready else []
+
+    def planned(job: Job) -> Recipe:
+        """The race that a try is for: a try is shorter, but has the race's pace."""
+        stage = trying()
+        return next(iter(stage.field.values())) if stage else job.first_recipe
 
     shown = state()
-    panels.buttons(jobs, start, startable=bool(field) and not trying())
+    panels.buttons(jobs, start, startable=bool(field) and not trying(), planned=planned)
 
     def looking() -> None:
         with panels.told():

@@ -23,6 +23,7 @@ from pages.parts.film import choose_frame
 from pages.parts.frame import await_engine, ensure_frame, part
 from pages.parts.live_chart import live_chart
 from pages.parts.network_table import network_table
+from pages.parts.pace import pace_for
 from pages.parts.result import result, sentence
 from pages.parts.starts import choose_start
 from pages.parts.state.address import follow_address, show_address
@@ -50,6 +51,7 @@ def current() -> list[Job]:
 
 def begin(recipe: Recipe, chosen: Draft, **how) -> Job:
     """Start a run of the draft, from its beginning or as a branch."""
+    how |= {"pace": pace_for(recipe)}
     if point := chosen.branch:
         return conductor().branch(point.number, point.epoch, chosen.run_name, recipe, **how)
     return conductor().submit(chosen.run_name, recipe, **how)
@@ -59,9 +61,9 @@ def live(recipe: Recipe | None, chosen: Draft) -> None:
     """The buttons, and what they act on."""
     shown = panels.state_of(runs_here())
 
-    def start(pace: float | None, paused: bool) -> list[Job]:
+    def start(paused: bool) -> list[Job]:
         keep("train/shown", 0)
-        return [begin(recipe, chosen, pace=pace, paused=paused)] if recipe else []
+        return [begin(recipe, chosen, paused=paused)] if recipe else []
 
     def more() -> None:
         steer_button(shown_run())
@@ -71,7 +73,7 @@ def live(recipe: Recipe | None, chosen: Draft) -> None:
             keep("train/queued", time.monotonic())
             keep("train/shown", shown_run().number)
             with panels.told():
-                begin(recipe, chosen, pace=panels.pace(), in_turn=True)
+                begin(recipe, chosen, in_turn=True)
 
     panels.buttons(current, start, startable=recipe is not None, more=more)
     choose_shown(chosen)

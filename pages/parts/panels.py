@@ -1,4 +1,4 @@
-"""Panels: what Train and Compare share while something trains: the buttons, the pace, the status, the problem list."""
+"""Panels: what Train and Compare share while something trains: the buttons, the status, the problem list."""
 
 import contextlib
 import re
@@ -14,7 +14,8 @@ from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
 from dlcore.settings import Problem, SettingsError, family_of
 from pages.parts.facts import text
-from pages.parts.state.tab import choose_for_all, chosen_for_all, keep, remember, set_widget, unless_set, widget
+from pages.parts.pace import pace_slider
+from pages.parts.state.tab import keep, remember
 
 MOST_PROBLEMS = 10  # that are listed: a link may ask for anything
 # Seconds between two looks at what trains, by how many it has trained: the longer, the less it moves from one to the
@@ -22,9 +23,7 @@ MOST_PROBLEMS = 10  # that are listed: a link may ask for anything
 TICKS = {0: 0.4, 20: 1.0, 60: 2.0}
 AGAIN = 1.0  # seconds until the next look for an answer that is on its way, when nothing trains
 IN_HAND = 0.2  # seconds that a click on Pause waits for the step in hand
-FULL_SPEED = "full speed"
 WHOLE = (0.0, 1.0)  # of a bar: from its beginning to its end
-PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, FULL_SPEED)
 
 
 def buttons(
@@ -32,11 +31,12 @@ def buttons(
     start: Callable[..., Sequence[Job]],
     startable: bool,
     more: Callable[[], None] = lambda: None,
+    planned: Callable[[Job], Recipe] = lambda job: job.first_recipe,
 ) -> None:
     """Start, Pause, Resume, Step, Stop and the pace, for one run or for all contestants of a race; `more` adds to the
-    row.
+    row, and `planned` is what tells how fast a watchable pace is.
 
-    `current()` are the jobs now; `start(pace=..., paused=...)` starts new ones. Both are asked anew for every click,
+    `current()` are the jobs now; `start(paused=...)` starts new ones. Both are asked anew for every click,
     since a double click comes twice and another tab may have been quicker. A single one may come twice, too: until the
     browser has sent it, a tick sends it along. So buttons belong to the jobs that they are drawn for, and act on those.
     """
@@ -52,14 +52,8 @@ def buttons(
         # What the page says of a paused run is to hold: a question is answered once the step in hand is done.
         wait([job.ask(lambda run: None) for job in active() if job.ready], IN_HAND)
 
-    def set_pace() -> None:
-        choose_for_all("pace", widget("pace"))
-        for job in active():
-            job.set_pace(pace())
-
     going = active()
     of = "/".join(str(job.number) for job in going)
-    _show_pace(going[0] if going else None)
     paused = bool(going) and all(job.status == "paused" for job in going)
     running = bool(going) and not paused
     with st.container(horizontal=True, vertical_alignment="bottom", key="buttons"):
@@ -77,22 +71,13 @@ def buttons(
         about = "End here and keep what was learned."
         st.button("Stop", key=f"stop/{of}", on_click=each(Job.stop), disabled=not going, help=about)
         more()
-        st.select_slider(
-            "Pace",
-            PACES,
-            key="pace",
-            on_change=set_pace,
-            format_func=lambda pace: pace if pace == FULL_SPEED else f"{pace} steps/s",
-            help="Slow down to watch: small networks are done in half a second.",
-            width=220,
-            **unless_set("pace", value=chosen_for_all("pace", FULL_SPEED)),
-        )
+        pace_slider(active, planned)
     # Not by callbacks: they come before the page has read a setting that was typed just before the click.
     with told():
         if begin and not active():
-            start(pace=pace(), paused=False)
+            start(paused=False)
         if step:
-            for job in active() or start(pace=pace(), paused=True):
+            for job in active() or start(paused=True):
                 job.step()
 
 
@@ -103,21 +88,6 @@ def told() -> Iterator[None]:
         yield
     except (StoreError, SettingsError) as error:
         st.error(escape(str(error)), icon=":material/error:")
-
-
-def _show_pace(job: Job | None) -> None:
-    """Have the slider show the pace of what is under way, where that is news to this tab, or else what was chosen."""
-    news = job and (job.number, job.pace)
-    if job and remember("pace/seen", None) != news:
-        keep("pace/seen", news)
-        keep("pace", FULL_SPEED if job.pace is None else min(PACES[:-1], key=lambda known: abs(known - job.pace)))
-        set_widget("pace", remember("pace", FULL_SPEED))
-
-
-def pace() -> float | None:
-    """The pace that is chosen, in steps a second; None for full speed."""
-    chosen = chosen_for_all("pace", FULL_SPEED)
-    return None if chosen == FULL_SPEED else float(chosen)
 
 
 def status(jobs: Sequence[Record], span: tuple[float, float] = WHOLE) -> None:

@@ -22,10 +22,10 @@ def test_a_link_to_an_epoch_shows_that_epoch_again_and_again(page: Page, server:
         tab.close()
 
 
-def test_a_new_tab_begins_at_full_speed_again_and_again(page: Page, server: str):
+def test_a_new_tab_begins_at_a_watchable_pace_again_and_again(page: Page, server: str):
     for _ in range(OPENED):
         tab = page.context.new_page()
         open_train(tab, server)
         settled(tab)
-        expect(tab.get_by_role("slider", name="Pace")).to_have_attribute("aria-valuetext", "full speed")
+        expect(tab.get_by_role("slider", name="Pace")).to_have_attribute("aria-valuetext", "watchable")
         tab.close()

@@ -12,6 +12,7 @@ from dlcore.engine.conductor import Conductor
 from dlcore.recipes import RECIPES
 from dlcore.runs.store import Store
 from pages.parts import asking, live_chart
+from pages.parts.pace import FULL_SPEED
 from pages.parts.state import process
 from tests.pages.helpers import LONG
 from tests.pages.kept_runs import entered
@@ -20,10 +21,13 @@ from tests.running import MOONS, changed
 
 @pytest.fixture
 def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Jobs belong to the process, which tests share: each has none at first, and an empty store."""
+    """Jobs belong to the process, which tests share: each has none at first, and an empty store. Runs do not take their
+    time for anyone to watch.
+    """
     monkeypatch.setenv("DLCORE_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(asking, "PATIENCE", LONG)  # however slow the machine, an answer comes with the page
     st.cache_resource.clear()
+    process.chosen_in_any_tab()["pace"] = FULL_SPEED
     yield
     process.conductor().close()
     st.cache_resource.clear()

@@ -1,15 +1,13 @@
-"""What a page shows of runs and when it looks again, the pace, and text from outside."""
+"""What a page shows of runs and when it looks again, and text from outside."""
 
 import re
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from dlcore.history import History
 from dlcore.runs.records import Stored
 from pages.parts import panels
 from pages.parts.panels import TICKS, state_of
-from tests.pages.helpers import LONG, opened, over, under_way, well
 from tests.running import ENDLESS, MOONS, settle
 from tests.waiting import wait_until
 
@@ -45,28 +43,6 @@ def test_a_state_changes_with_what_buttons_and_controls_show(conductor):
         seen.append(state_of([job]))
     assert seen[-1].tick == 0
     assert state_of([job, aged(1, number=9)]) != seen[-1]
-
-
-@pytest.mark.usefixtures("own_process")
-def test_the_pace_is_that_of_the_run_in_every_tab_and_else_the_one_that_was_chosen():
-    def shown(at: AppTest):
-        return at.select_slider(key="pace").value
-
-    at = opened()
-    assert shown(at) == panels.FULL_SPEED
-    well(at.select_slider(key="pace").set_value(20).run())
-    assert shown(opened()) == 20  # as after a refresh
-    job = under_way(at)
-    assert (job.pace, shown(at), shown(opened())) == (20, 20, 20)
-    job.set_pace(100)  # as another tab does
-    settle(job)
-    assert (shown(well(at.run())), shown(opened())) == (100, 100)
-    well(at.select_slider(key="pace").set_value(200).run())
-    settle(job)
-    assert (job.pace, shown(well(at.run()))) == (200, 200)
-    job.stop()
-    wait_until(over, LONG)
-    assert shown(well(at.run())) == 200
 
 
 @pytest.mark.parametrize("text", [":material/home:", "https://a.org", "me@a.org", "www.a.org", "&lt;", "a: b", r"\*a*"])

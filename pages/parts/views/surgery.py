@@ -18,6 +18,7 @@ from pages.parts import panels
 from pages.parts.axes import loss_axis
 from pages.parts.charts import overlay_figure
 from pages.parts.live_chart import live_chart
+from pages.parts.pace import pace_for
 from pages.parts.state.looking import job_of
 from pages.parts.state.process import conductor, lately, store
 from pages.parts.state.tab import keep, once, remember
@@ -120,7 +121,7 @@ def _operate(subject: Subject, operation: Operation, value: bool | float, twin: 
         recipe = recipe.model_copy(update={"epochs": epoch + recipe.epochs})
     words = [operation.text(value), *(["untouched"] if twin else [])]
     names = [f"{word}: {branch_name(run.name, epoch)}"[:LONGEST_NAME] for word in words]  # lists cut off their ends
-    how = {"pace": panels.pace(), "paused": True}
+    how = {"pace": pace_for(recipe), "paused": True}
     begun = [conductor().branch(run.number, epoch, name, recipe, **how) for name in names]
     begun[0].steer(change)
     for one in begun:
