@@ -30,7 +30,7 @@ from pages.parts.state.address import follow_address, show_address
 from pages.parts.state.drafts import Draft, draft
 from pages.parts.state.process import conductor, engine_is_here, runs_here, store
 from pages.parts.state.tab import keep, remember, shown_run
-from pages.parts.steering import steer_button
+from pages.parts.steering import beside_steering, steer_button
 from pages.parts.under_way import choose_shown
 from pages.parts.views.field import HEIGHT as FIELD_HEIGHT
 from pages.parts.views.field import field
@@ -78,7 +78,8 @@ def live(recipe: Recipe | None, chosen: Draft) -> None:
     panels.buttons(current, start, startable=recipe is not None, more=more)
     choose_shown(chosen)
     run = shown_run()
-    panels.follow(lambda: look(run, recipe, chosen), runs_here, shown)
+    with beside_steering(run):
+        panels.follow(lambda: look(run, recipe, chosen), runs_here, shown)
 
 
 def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
