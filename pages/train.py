@@ -31,7 +31,7 @@ from pages.parts.state.drafts import Draft, draft
 from pages.parts.state.process import conductor, engine_is_here, runs_here, store
 from pages.parts.state.tab import keep, remember, shown_run
 from pages.parts.steering import beside_steering, steer_button
-from pages.parts.under_way import choose_shown
+from pages.parts.under_way import choose_shown, name_shown
 from pages.parts.views.field import HEIGHT as FIELD_HEIGHT
 from pages.parts.views.field import field
 from pages.parts.views.listing import VIEWS
@@ -97,7 +97,7 @@ def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
         else:
             st.progress(0.0, text=f"**ready** · {RECIPES[chosen.name].about}")
         with st.container(key="sentence"):
-            st.caption("Settings changed: **Start** makes a new run." if changed else sentence(run, shown))
+            st.caption(f"Settings changed: **Start** makes {next_run()}." if changed else sentence(run, shown))
         if run and run.failure:
             panels.failure(run)
     with picture:
@@ -113,6 +113,12 @@ def settings_changed(run: Moment | None, recipe: Recipe | None, chosen: Draft) -
     """Whether a run that is over is shown, and Start would make another one."""
     made = run is None or run.active or recipe is None or chosen.branch
     return not made and recipe not in (run.recipe, run.first_recipe)
+
+
+def next_run() -> str:
+    """`run 3`, where it is known."""
+    runs = store()
+    return f"run {runs.next_number()}" if runs and runs.writable else "a new run"
 
 
 def curves(run: Moment | None, recipe: Recipe) -> None:
@@ -165,6 +171,7 @@ def branch_note(chosen: Draft) -> None:
 
 ensure_frame()
 run = shown_run()
+name_shown(run)
 chosen = draft("train", run)
 follow_address(chosen)
 with st.sidebar:

@@ -103,6 +103,10 @@ class Store:
         query = "SELECT number FROM runs WHERE deleted IS NULL ORDER BY number"
         return [row["number"] for row in self.database.read(lambda db: _all(db, query))]
 
+    def next_number(self) -> int:
+        """What the next run will be called, unless another process enters one before."""
+        return self.database.read(self._next_number)
+
     def race(self, race: int | None = None) -> list[int]:
         """The runs of a race that are not deleted, first to last; those of the newest one unless another is named."""
         return self.database.read(lambda db: groups.contestants(db, race))

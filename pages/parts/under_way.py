@@ -1,13 +1,23 @@
-"""The line under the buttons: which run the Train page shows, and what the end of an earlier process left behind."""
+"""Which run the Train page shows, in the bar and under the buttons; and what the end of an earlier process left."""
+
+import html
 
 import streamlit as st
 
+from dlcore.engine.job import Job
 from pages.parts.frame import part
 from pages.parts.panels import escape, told
 from pages.parts.run_looks import short_name
 from pages.parts.state.drafts import Draft
 from pages.parts.state.process import runs_here, store
 from pages.parts.state.tab import keep, shown_run, widget
+
+
+def name_shown(run: Job | None) -> None:
+    """The run that is shown, in the bar above the page."""
+    told = f"Run {run.number} · {short_name(run.name)} · {run.status}" if run else ""
+    with st.container(key="shown-run"):
+        st.html(f"<p>{html.escape(told)}</p>")
 
 
 def choose_shown(chosen: Draft) -> None:

@@ -8,7 +8,7 @@ from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT, RECIPES
 from pages.parts import panels
 from pages.parts.state import process, tab
-from tests.pages.helpers import LONG, enabled, find, opened, press, under_way, well
+from tests.pages.helpers import LONG, enabled, find, opened, over, press, seen, small, under_way, well
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("own_process")
@@ -68,3 +68,25 @@ def test_queue_counts_two_quick_clicks_as_one_whatever_the_clock_says(monkeypatc
     monkeypatch.setattr(time, "monotonic", lambda: clock + 10)
     press(at, "Queue")
     assert len(process.jobs()) == 3
+
+
+def test_the_bar_tells_which_run_is_shown_and_how_it_stands():
+    at = opened()
+    job = under_way(at)
+    assert f"<p>Run {job.number} · {job.name} · paused</p>" in seen(at)
+    press(at, "Stop")
+    assert job.wait(LONG)
+    assert f"<p>Run {job.number} · {job.name} · stopped</p>" in seen(well(at.run()))
+
+
+def test_settings_that_were_changed_are_told_to_make_the_run_that_they_make():
+    at = press(small(opened()), "Start")
+    wait_until(over, LONG)
+    assert "Settings changed" not in seen(well(at.run()))
+    for number in (2, 3):
+        small(at, 3 + number)
+        assert f"Settings changed: **Start** makes run {number}." in seen(at)
+        press(at, "Start")
+        assert process.jobs()[-1].number == number
+        wait_until(over, LONG)
+        well(at.run())

@@ -61,6 +61,14 @@ def test_rows_are_newest_first_and_numbers_oldest_first(runs):
     assert runs.numbers() == [1, 2, 3, 4, 5]
 
 
+def test_the_next_number_is_the_one_that_the_next_run_gets(runs):
+    for _ in range(2):
+        number = runs.next_number()
+        assert entered(runs, record("one", status="finished")) == number
+    runs.delete(number)
+    assert runs.next_number() == number + 1
+
+
 def test_a_run_that_is_not_there_is_told(runs):
     for call in (runs.open, runs.delete, runs.bring_back):
         with pytest.raises(StoreError, match=f"There is no run 7 in {runs.root}"):
