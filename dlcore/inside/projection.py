@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from dlcore.catalogue.layer_names import learning
 from dlcore.inside.errors import LookError
 from dlcore.later import F, nn, torch
 from dlcore.memory import EVALUATION_BATCH
@@ -62,6 +63,16 @@ def layers(model: nn.Module) -> list[str]:
         for name, module in model.named_modules()
         if name and not list(module.children()) and not isinstance(module, passing)
     ]
+
+
+def called(model: nn.Module) -> dict[str, str]:
+    """What a person calls each of `layers`: `conv 1`, `ReLU after conv 1`, `output`."""
+    learned = {path: name for name, (path, _) in learning(model).items()}
+    found, last = {}, "input"
+    for path, module in model.named_modules():
+        last = learned.get(path, last)
+        found[path] = last if path in learned else f"{type(module).__name__} after {last}"
+    return {path: found[path] for path in layers(model)}
 
 
 def activations(run: Run, layer: str | None = None) -> Activations:

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.helpers import open_train, reaches, settled, visit
+from tests.browser.helpers import open_train, reaches, set_pace, settled, visit
 from tests.browser.training import train
 
 OPENED = 3  # times: which of the server's messages a browser draws first is a matter of chance
@@ -22,10 +22,12 @@ def test_a_link_to_an_epoch_shows_that_epoch_again_and_again(page: Page, server:
         tab.close()
 
 
-def test_a_new_tab_begins_at_a_watchable_pace_again_and_again(page: Page, server: str):
+def test_a_new_tab_begins_at_the_pace_that_was_chosen_again_and_again(page: Page, server: str):
+    open_train(page, server)
+    set_pace(page, "full speed")
     for _ in range(OPENED):
         tab = page.context.new_page()
         open_train(tab, server)
         settled(tab)
-        expect(tab.get_by_role("slider", name="Pace")).to_have_attribute("aria-valuetext", "watchable")
+        expect(tab.get_by_role("slider", name="Pace")).to_have_attribute("aria-valuetext", "full speed")
         tab.close()

@@ -7,12 +7,12 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
-from dlcore.catalogue.architectures import CNN, MLP
+from dlcore.catalogue.architectures import CNN, MLP, skeleton
 from dlcore.catalogue.datasets import load
 from dlcore.engine.trainer import Trainer
 from dlcore.engine.training import build
 from dlcore.inside.errors import LookError
-from dlcore.inside.projection import SAMPLES, UNITS, Axes, activations, along, fit, layers, placed
+from dlcore.inside.projection import SAMPLES, UNITS, Axes, activations, along, called, fit, layers, placed
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
 from tests.running import DROPPING, MOONS, few_digits
@@ -61,6 +61,21 @@ def test_activations_are_what_the_layer_says(clusters):
         assert found.values == pytest.approx(run.model[:-2](data.validation.inputs).numpy(), abs=1e-5)
         assert (found.wrong == (run.model(data.validation.inputs).argmax(1) != data.validation.targets).numpy()).all()
     assert (found.targets == data.validation.targets.numpy()).all()
+
+
+def test_layers_have_the_names_that_a_person_gives_them():
+    def words(model) -> list[str]:
+        return list(called(model).values())
+
+    assert words(build(Recipe(model=MLP(widths=(16, 8))), few_digits()).model) == [
+        "dense 1", "ReLU after dense 1", "dense 2", "ReLU after dense 2", "output"
+    ]  # fmt: skip
+    for name in NAMED:
+        recipe = RECIPES[name].recipe
+        model = skeleton(recipe.model, recipe.inputs, recipe.outputs)
+        assert list(called(model)) == layers(model)
+        assert words(model)[-1] == "output"
+        assert len(set(words(model))) == len(words(model))
 
 
 def test_maps_are_averaged_over_a_small_grid():

@@ -11,7 +11,7 @@ import streamlit as st
 from dlcore.catalogue.architectures import skeleton
 from dlcore.catalogue.spec import Picture
 from dlcore.inside.mistakes import samples
-from dlcore.inside.projection import Activations, activations, along, fit, layers, load, placed
+from dlcore.inside.projection import Activations, activations, along, called, fit, load, placed
 from pages.parts.asking import Heard
 from pages.parts.facts import table
 from pages.parts.panels import escape
@@ -65,14 +65,16 @@ def show(subject: Subject, key: str = "projection") -> bool:
 
 def _choose(subject: Subject, key: str) -> tuple[Choice, bool]:
     recipe, number = subject.run.recipe, subject.run.number
-    make = lambda: layers(skeleton(recipe.model, recipe.inputs, recipe.outputs))  # noqa: E731
-    names = once(f"{key}/layers", (recipe.model, recipe.inputs, recipe.outputs), make)
+    make = lambda: called(skeleton(recipe.model, recipe.inputs, recipe.outputs))  # noqa: E731
+    words = once(f"{key}/layers", (recipe.model, recipe.inputs, recipe.outputs), make)
+    names = list(words)
     if widget(f"{key}-layer", names[0]) not in names:  # it was chosen of another network
         set_widget(f"{key}-layer", names[-2:][0])
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        about = "Whose answers are laid out, by its place in the network."
+        about = "Whose answers are laid out, in the order in which they stand in the network."
         start = unless_set(f"{key}-layer", index=len(names[:-2]))
-        layer = st.selectbox("Layer", names, key=f"{key}-layer", help=about, width=160, **start)
+        shown = {"format_func": words.get, "key": f"{key}-layer", "help": about, "width": 200}
+        layer = st.selectbox("Layer", names, **shown, **start)
         about = "PCA turns the layer's space until most is seen; t-SNE keeps neighbours together, and takes seconds."
         method = st.segmented_control(
             "Laid out by", list(METHODS), default="pca", required=True, format_func=METHODS.get, key=f"{key}-method",

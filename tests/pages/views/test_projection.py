@@ -101,7 +101,8 @@ def test_three_dimensions_and_another_layer():
     at = well(view("projection").run())
     at.session_state["projection-dimensions"] = 3
     layers = find(at.selectbox, "Layer")
-    well(layers.select(layers.options[-1]).run())
+    assert layers.options == ["dense", "ReLU after dense", "output"]
+    well(layers.select("4").run())  # by its place in the network
     assert drawn(at)["data"][0]["type"] == "scatter3d"
 
 
