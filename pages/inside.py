@@ -38,7 +38,7 @@ def live(chosen: dict[int, str], first: int | None) -> bool | float:
     views["Classic surfaces"] = surfaces.show
     for tab, view in zip(st.tabs(list(views), on_change="rerun", key="views"), views.values(), strict=True):
         if tab.open:
-            with tab:
+            with tab, panels.on_its_own():
                 waits |= bool(view())
     return frame.again or waits
 
@@ -47,7 +47,7 @@ def beside(subjects: Sequence[Subject], show: Callable[[Subject, str], bool], ke
     """A view of each, side by side; whether an answer is still on its way."""
     waits = False
     for place, (subject, column) in enumerate(zip(subjects, st.columns(len(subjects), gap="large"), strict=True)):
-        with column:
+        with column, panels.on_its_own():
             waits |= bool(show(subject, f"{key}-{place + 1}" if place else key))
     return waits
 

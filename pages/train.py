@@ -102,7 +102,9 @@ def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
             panels.failure(run)
     with picture:
         *left, right = st.columns([4, 3, 3] if visible(shown) else [3, 2], gap="medium")
-    waits = network(left, None if changed else seen, shown)
+    waits = False
+    with panels.on_its_own():
+        waits |= network(left, None if changed else seen, shown)
     with right, st.container(key="run-before" if changed else "run-shown", gap="xxsmall"):
         curves(run, run.recipe if run else shown)
     waits |= details(seen)
@@ -155,7 +157,7 @@ def details(seen: Seen | None) -> bool:
     with st.container(key="run-details" if run else "no-details"):
         for tab, view in zip(st.tabs(list(views), on_change="rerun", key="details"), views.values(), strict=True):
             if tab.open:
-                with tab:
+                with tab, panels.on_its_own():
                     waits |= bool(view())
     return waits
 

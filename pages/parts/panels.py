@@ -1,6 +1,7 @@
 """Panels: what Train and Compare share while something trains: the buttons, the status, the problem list."""
 
 import contextlib
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
@@ -88,6 +89,17 @@ def told() -> Iterator[None]:
         yield
     except (StoreError, SettingsError) as error:
         st.error(escape(str(error)), icon=":material/error:")
+
+
+@contextlib.contextmanager
+def on_its_own() -> Iterator[None]:
+    """What fails in a part of a page is shown in its place, and told to the log; the rest of the page stays."""
+    try:
+        with told():
+            yield
+    except Exception as error:
+        logging.getLogger(__name__).exception("A part of a page could not be drawn.")
+        st.exception(error)
 
 
 def status(jobs: Sequence[Record], span: tuple[float, float] = WHOLE) -> None:

@@ -1,10 +1,12 @@
 """Inside: any run, at any of its epochs, two side by side."""
 
 import pytest
+import streamlit as st
 
 from dlcore.recipes import RECIPES
 from dlcore.runs.store import Store
 from pages.parts.state import process
+from pages.parts.views import listing
 from tests.pages.helpers import LONG, find, go, opened, seen, well
 from tests.running import MOONS, changed, finish
 from tests.waiting import wait_until
@@ -88,3 +90,19 @@ def test_every_view_is_drawn_or_says_why_it_cannot_be(name):
     for number in range(len(at.tabs)):
         at.session_state["views"] = at.tabs[number].label
         well(at.run())
+
+
+def test_a_view_that_fails_hides_nothing_else(monkeypatch):
+    def fails(subject, key):
+        if subject.run.number == 1:
+            raise ZeroDivisionError("no such thing")
+        st.caption("the other one")
+
+    trained(), trained(changed(MOONS, seed=1))
+    monkeypatch.setattr(listing, "VIEWS", (listing.View("Layers", fails, "layers-health"),))
+    at = opened()
+    at.query_params["run"] = ["1", "2"]
+    at.switch_page("pages/inside.py").run()
+    assert [one.value for one in at.exception] == ["no such thing"]
+    assert "the other one" in seen(at)
+    assert "run 2 · finished" in seen(at)

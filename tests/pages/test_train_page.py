@@ -15,6 +15,7 @@ from dlcore.recipes import DEFAULT, RECIPES
 from dlcore.settings import choices
 from pages.parts import panels
 from pages.parts.state import process, tab
+from pages.parts.views import network
 from tests.pages.helpers import (
     FAMILIES,
     LONG,
@@ -279,3 +280,18 @@ def test_a_problem_is_mended_by_the_button_beside_it():
     assert "Start" in enabled(at)
     assert not told(at)
     assert find(at.number_input, "Epochs").value == 3  # what else was changed stays
+
+
+def test_a_network_that_cannot_be_drawn_leaves_the_curves(monkeypatch, figures):
+    def fails(*arguments, **how):
+        raise ZeroDivisionError("no such thing")
+
+    at = opened()
+    under_way(at)
+    monkeypatch.setattr(network, "show", fails)
+    figures.clear()
+    at.run()
+    assert [one.value for one in at.exception] == ["no such thing"]
+    assert {"loss", "accuracy"} <= figures.keys()
+    assert "</b> right" in seen(at)
+    assert "Each epoch" in {tab.label for tab in at.tabs}
