@@ -15,6 +15,7 @@ from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.frame import ensure_frame, part
 from pages.parts.live_chart import live_chart
 from pages.parts.pace import pace_for
+from pages.parts.problems import problem_list
 from pages.parts.race_differences import race_differences
 from pages.parts.race_standings import standings
 from pages.parts.race_tries import tries_status, trying
@@ -110,7 +111,7 @@ def page() -> None:
             edit_recipe(chosen)
     show_address(chosen)
     with part(bool(chosen.refused)):
-        panels.problem_list(chosen.refused, "This link asks for what cannot be had:")
+        problem_list(chosen.refused, "This link asks for what cannot be had:")
     field: list[tuple[str, Recipe]] = []
     base, problems = chosen.checked()
     with contestants:
@@ -121,7 +122,7 @@ def page() -> None:
         problems = error.problems
     problems = [*problems, *lineup.problems]
     with part(bool(problems)):
-        panels.problem_list(problems)
+        problem_list(problems)
     st.fragment(live)([] if problems else field, lineup.tried, beside)
 
 

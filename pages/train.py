@@ -24,6 +24,7 @@ from pages.parts.frame import await_engine, ensure_frame, part
 from pages.parts.live_chart import live_chart
 from pages.parts.network_table import network_table
 from pages.parts.pace import pace_for
+from pages.parts.problems import problem_list, tell_in_place
 from pages.parts.result import result, sentence
 from pages.parts.starts import choose_start
 from pages.parts.state.address import follow_address, show_address
@@ -57,8 +58,8 @@ def begin(recipe: Recipe, chosen: Draft, **how) -> Job:
     return conductor().submit(chosen.run_name, recipe, **how)
 
 
-def live(recipe: Recipe | None, chosen: Draft) -> None:
-    """The buttons, and what they act on."""
+def live(recipe: Recipe | None, chosen: Draft, lacks: str) -> None:
+    """The buttons, and what they act on; `lacks`: where to look for what is wrong with the settings."""
     shown = panels.state_of(runs_here())
 
     def start(paused: bool) -> list[Job]:
@@ -79,10 +80,10 @@ def live(recipe: Recipe | None, chosen: Draft) -> None:
     choose_shown(chosen)
     run = shown_run()
     with beside_steering(run):
-        panels.follow(lambda: look(run, recipe, chosen), runs_here, shown)
+        panels.follow(lambda: look(run, recipe, chosen, lacks), runs_here, shown)
 
 
-def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
+def look(job: Job | None, recipe: Recipe | None, chosen: Draft, lacks: str) -> bool | float:
     """All that moves; whether something of it is still to come, or in how many seconds the film's next frame is due."""
     status, picture, below = st.container(key="status"), st.container(key="picture"), st.container()
     with below:
@@ -97,7 +98,10 @@ def look(job: Job | None, recipe: Recipe | None, chosen: Draft) -> bool | float:
         else:
             st.progress(0.0, text=f"**ready** · {RECIPES[chosen.name].about}")
         with st.container(key="sentence"):
-            st.caption(f"Settings changed: **Start** makes {next_run()}." if changed else sentence(run, shown))
+            if lacks and not (run and run.active):
+                st.caption(f":material/warning: {lacks}")
+            else:
+                st.caption(f"Settings changed: **Start** makes {next_run()}." if changed else sentence(run, shown))
         if run and run.failure:
             panels.failure(run)
     with picture:
@@ -179,18 +183,18 @@ follow_address(chosen)
 with st.sidebar:
     choose_start(chosen)
     choose_named(chosen)
-    edit_recipe(chosen)
+    places = edit_recipe(chosen)
 show_address(chosen)
 recipe, problems = chosen.checked()
 warnings = recipe.warnings() if recipe and engine_is_here() else []
-with part(bool(chosen.refused or chosen.branch or problems or warnings)):
-    panels.problem_list(chosen.refused, "This link asks for what cannot be had:")
+lacks = tell_in_place(problems, places, chosen.mend)
+with part(bool(chosen.refused or chosen.branch or warnings)):
+    problem_list(chosen.refused, "This link asks for what cannot be had:")
     if chosen.branch:
         branch_note(chosen)
-    panels.problem_list(problems, mend=chosen.mend)
     for warning in warnings:
         st.warning(panels.escape(warning.text), icon=":material/memory:")
-st.fragment(live)(recipe, chosen)
+st.fragment(live)(recipe, chosen, lacks)
 with part(bool(run and store())):
     if run and store():
         label = "Name it, note something, branch from it: this run on the Runs page"

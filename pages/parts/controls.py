@@ -18,6 +18,7 @@ from dlcore.catalogue import devices
 from dlcore.recipe import Recipe
 from dlcore.recipes import RECIPES
 from dlcore.settings import Settings, SettingsError, accepted, explanation, family_of, parse, slider_of
+from pages.parts.problems import Place
 from pages.parts.sketches import sketch
 from pages.parts.state.drafts import Draft
 from pages.parts.state.process import engine_is_here
@@ -47,30 +48,47 @@ def choose_named(draft: Draft) -> None:
         )
 
 
-def edit_recipe(draft: Draft) -> None:
-    """All settings of a recipe, what people use most first; the draft takes what is chosen."""
-    edit = Editor(draft)
+def edit_recipe(draft: Draft) -> list[Place]:
+    """All settings of a recipe, what people use most first; the draft takes what is chosen. Returns the places below
+    them, for what is to be said of them.
+    """
+    edit, places = Editor(draft), []
+
+    def below(title: str, *paths: str) -> None:
+        places.append(Place(title, paths, st.empty()))
+
     edit.choice("data")
+    below("Data", "data")
     edit.choice("model", apart=("activation",))
+    below("Architecture", "model")
     if "activation" in draft.values["model"]:
         edit.choice("model.activation")
+        below("Activation", "model.activation")
     edit.choice("optimizer", apart=("lr",))
+    below("Optimizer", "optimizer")
     edit.field("optimizer.lr")
+    below("Learning rate", "optimizer.lr")
     left, right = st.columns(2)
     with left:
         edit.field("epochs")
     with right:
         edit.field("batch_size")
+    below("Epochs and batch size", "epochs", "batch_size")
     with st.expander("Loss and schedule"):
         edit.choice("loss")
         edit.choice("schedule")
+    below("Loss and schedule", "loss", "schedule")
     with st.expander("Augmentation"):
         edit.fields("augmentation")
+    below("Augmentation", "augmentation")
     with st.expander("Ending early"):
         edit.fields("stop")
+    below("Ending early", "stop")
     with st.expander("Seed, device, precision"):
         for name in ("seed", "device", "precision"):
             edit.field(name)
+    below("Seed, device, precision", "seed", "device", "precision")
+    return places
 
 
 class Editor:

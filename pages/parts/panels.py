@@ -1,24 +1,22 @@
-"""Panels: what Train and Compare share while something trains: the buttons, the status, the problem list."""
+"""Panels: what Train and Compare share while something trains: the buttons and the status."""
 
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 
 from dlcore.engine.job import Job, Moment
-from dlcore.recipe import Recipe, field_at
+from dlcore.recipe import Recipe
 from dlcore.runs.records import Record
 from dlcore.runs.store import StoreError
-from dlcore.settings import Problem, SettingsError, family_of
-from pages.parts.facts import text
+from dlcore.settings import SettingsError
 from pages.parts.pace import pace_slider
 from pages.parts.state.tab import keep, remember
 
-MOST_PROBLEMS = 10  # that are listed: a link may ask for anything
 # Seconds between two looks at what trains, by how many it has trained: the longer, the less it moves from one to the
 # next, and each look costs the browser as much as training takes for many steps.
 TICKS = {0: 0.4, 20: 1.0, 60: 2.0}
@@ -169,36 +167,6 @@ def failure(job: Record) -> None:
     if job.failure.traceback:
         with st.expander("Traceback"):
             st.code(job.failure.traceback, language="python")
-
-
-def problem_list(
-    problems: Sequence[Problem],
-    why: str = "Before this can start:",
-    mend: Callable[[Mapping[str, Any]], None] | None = None,
-) -> None:
-    """`mend`: what a button beside them does that ends a problem, for those that know how."""
-    if problems:
-        lines = [f"- {escape(' '.join(str(problem).split()))}" for problem in problems[:MOST_PROBLEMS]]
-        lines += [f"- and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
-        st.warning("\n".join([why, "", *lines]))
-        with st.container(horizontal=True):
-            for problem in problems[:MOST_PROBLEMS] if mend else []:
-                if problem.fix:
-                    key, given = f"mend/{problem.setting}", (problem.fix,)
-                    st.button(_mending(problem.fix), icon=":material/build:", key=key, on_click=mend, args=given)
-
-
-def _mending(fix: Mapping[str, Any]) -> str:
-    """`Switch to MLP`, `Set batch size to 65`."""
-    words = []
-    for path, value in fix.items():
-        family, kind = path.removesuffix(".kind"), path.endswith(".kind")
-        if kind:
-            words.append(f"switch to {family_of(field_at(Recipe(), family))[value].title}")
-        else:
-            words.append(f"set {path.rpartition('.')[2].replace('_', ' ')} to {escape(text(value))}")
-    told = " and ".join(words)
-    return told[0].upper() + told[1:]
 
 
 def escape(text: str) -> str:

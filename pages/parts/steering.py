@@ -9,9 +9,9 @@ from dlcore.engine.job import Job
 from dlcore.recipe import steerable
 from dlcore.runs.remote import Remote
 from dlcore.settings import SettingsError
-from pages.parts import panels
 from pages.parts.controls import Editor
 from pages.parts.frame import part
+from pages.parts.problems import problem_list
 from pages.parts.state.drafts import steering_draft
 from pages.parts.state.tab import keep, remember
 
@@ -63,5 +63,5 @@ def _controls(job: Job | Remote) -> None:
             job.steer(changes)
             draft.settle()
         except SettingsError as error:
-            panels.problem_list(error.problems, "This cannot be:")
+            problem_list(error.problems, "This cannot be:")
     st.caption("A change holds from the next step on, and is marked on the charts.")

@@ -271,15 +271,25 @@ def test_a_run_that_would_take_much_of_the_memory_is_warned_of_and_can_start(mon
     assert "Start" in enabled(at)
 
 
-def test_a_problem_is_mended_by_the_button_beside_it():
+def test_a_problem_is_mended_by_the_button_below_its_setting():
     at = small(opened())
     choose(at, "Architecture", "cnn")
     assert "Start" not in enabled(at)
+    (below,) = at.sidebar.warning
+    assert "needs pictures" in below.value
+    assert "This cannot start yet: see **Architecture** on the left." in seen(at)
     press(at, "Switch to MLP")
     assert find(at.selectbox, "Architecture").value == "mlp"
     assert "Start" in enabled(at)
     assert not told(at)
     assert find(at.number_input, "Epochs").value == 3  # what else was changed stays
+
+
+def test_problems_of_settings_that_are_folded_away_stand_below_the_fold():
+    at = choose(opened(address={"recipe": "linear-regression"}), "Loss", "cross-entropy")
+    (below,) = at.sidebar.warning
+    assert "compares classes" in below.value
+    assert "see **Loss and schedule** on the left" in seen(at)
 
 
 def test_a_network_that_cannot_be_drawn_leaves_the_curves(monkeypatch, figures):

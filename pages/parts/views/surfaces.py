@@ -7,9 +7,9 @@ from dlcore.inside.surfaces import SURFACES, Descent, Surface, descend
 from dlcore.recipe import Recipe
 from dlcore.recipes import DEFAULT
 from dlcore.settings import choices, explanation
-from pages.parts import panels
 from pages.parts.controls import Editor
 from pages.parts.landscape_charts import walks_figure
+from pages.parts.problems import problem_list
 from pages.parts.state.drafts import Draft
 from pages.parts.state.tab import keep, once, remember, widget
 
@@ -74,7 +74,7 @@ def _choose_optimizers() -> tuple[dict[str, Optimizer], int]:
         problems += [problem for problem in found if problem.setting.startswith("optimizer")]
         if recipe:
             optimizers[kind] = recipe.optimizer
-    panels.problem_list(problems)
+    problem_list(problems)
     steps = st.select_slider("Steps", [10, 20, 50, 100, 200, 500, 1000, 2000], value=remember("surfaces/steps", 200))
     keep("surfaces/steps", steps)
     return optimizers, steps
