@@ -1,7 +1,6 @@
 """The store: every run on disk, below one folder.
 
-    runs/dlcore.db       SQLite: recipes, statuses, every loss and every epoch, names, notes, tags (dlcore-2.db, and so
-                         on, once the one before was found damaged)
+    runs/dlcore.db       SQLite: all that is known and was measured of runs (dlcore-2.db, …, once one was found damaged)
     runs/12/             what belongs to run 12: checkpoints, film, lock, and what it is (`folder`, `reels`, `manifest`)
 
 What a run measures has one writer, which holds its lock; a person's words (name, note, tags), groups and commands are
@@ -104,7 +103,7 @@ class Store:
         return [row["number"] for row in self.database.read(lambda db: _all(db, query))]
 
     def next_number(self) -> int:
-        """What the next run will be called, unless another process enters one before."""
+        """Of the next run, unless another process enters one before."""
         return self.database.read(self._next_number)
 
     def race(self, race: int | None = None) -> list[int]:
@@ -259,9 +258,7 @@ class Store:
         folder.prune(path, record, found[-1].size)
 
     def rewind(self, number: int, step: int, place: tuple[int, int]) -> None:
-        """Forget what was measured after a step, so that the run can go on from there; checkpoints and frames after
-        that place (whole epochs and steps of the one after), too.
-        """
+        """Forget what was measured after a step, and what is kept of later places (whole epochs, steps of the next)."""
         self.database.write(lambda db: rows.rewind(db, number, step))
         with self.database.translate_errors():
             folder.remove_after(self._folder(number), place)
