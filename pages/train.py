@@ -31,7 +31,7 @@ from pages.parts.state.address import follow_address, show_address
 from pages.parts.state.drafts import Draft, draft
 from pages.parts.state.process import conductor, engine_is_here, runs_here, store
 from pages.parts.state.tab import keep, remember, shown_run
-from pages.parts.steering import beside_steering, steer_button
+from pages.parts.steering import steer_button
 from pages.parts.under_way import choose_shown, name_shown
 from pages.parts.views.field import HEIGHT as FIELD_HEIGHT
 from pages.parts.views.field import field
@@ -79,8 +79,7 @@ def live(recipe: Recipe | None, chosen: Draft, lacks: str) -> None:
     panels.buttons(current, start, startable=recipe is not None, more=more)
     choose_shown(chosen)
     run = shown_run()
-    with beside_steering(run):
-        panels.follow(lambda: look(run, recipe, chosen, lacks), runs_here, shown)
+    panels.follow(lambda: look(run, recipe, chosen, lacks), runs_here, shown)
 
 
 def look(job: Job | None, recipe: Recipe | None, chosen: Draft, lacks: str) -> bool | float:

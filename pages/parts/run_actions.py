@@ -20,7 +20,6 @@ from pages.parts.state.tab import keep, shown_run
 from pages.parts.steering import steer_button
 
 MOST_EPOCHS = bounds(field_at(Recipe(), "epochs"))[1]
-STEER = "run-steer"
 PATIENCE = 2.0  # seconds that a page waits for the answer of another process
 RULES_OFF = {"stop.accuracy": 0.0, "stop.patience": 0, "stop.minutes": 0.0}
 
@@ -43,7 +42,7 @@ def going(run: Record) -> None:
     """What can be asked of a run under way, in this process or in another one."""
     with panels.told(), part(run.active, horizontal=True, horizontal_alignment="right", key="run-going"):
         if run.active:
-            job = told_through(run)
+            job = run if isinstance(run, Job) else Remote(store(), run, PATIENCE)
             paused = run.status == "paused"
             if st.button("Pause", disabled=paused, help="Stop for a moment; nothing is lost."):
                 job.pause()
@@ -53,12 +52,7 @@ def going(run: Record) -> None:
                 job.step()
             if st.button("Stop", help="End here and keep what was learned."):
                 job.stop()
-            steer_button(job, key=STEER)
-
-
-def told_through(run: Record) -> Job | Remote:
-    """Who passes on what a run is told, wherever it trains."""
-    return run if isinstance(run, Job) else Remote(store(), run, PATIENCE)
+            steer_button(job, key="run-steer")
 
 
 def resume(run: Record) -> None:

@@ -14,12 +14,11 @@ from pages.parts.facts import facts, size, table
 from pages.parts.frame import part
 from pages.parts.live_chart import live_chart
 from pages.parts.marks import change_text, marks
-from pages.parts.run_actions import STEER, going, run_actions, told_through
+from pages.parts.run_actions import going, run_actions
 from pages.parts.run_description import describe_run
 from pages.parts.run_looks import colour, short_name
 from pages.parts.state.address import select_runs
 from pages.parts.state.process import record, store
-from pages.parts.steering import beside_steering
 
 MOST_BRANCHES = 8  # that are listed
 HEIGHT = 300  # of the charts
@@ -39,7 +38,7 @@ def one_run(number: int, rows: Sequence[dict]) -> None:
     with buttons:
         run_actions(run)
         going(run)
-    with beside_steering(told_through(run), STEER):
+    with st.container():
         follow([number], curves, shown)
     settings, describing = st.columns([2, 1], gap="large")
     with settings:
