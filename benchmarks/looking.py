@@ -10,8 +10,8 @@ import contextlib
 import random
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +19,18 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.measuring import ENDLESS, conductor, in_turns, print_table, spread
 from benchmarks.viewing import begin, dashboard, new_page, tabs
+from benchmarks.watched import REST, speed
 from dlcore.catalogue.architectures import MLP
 from dlcore.catalogue.optimizers import SGD
 from dlcore.recipe import Recipe, change
 from dlcore.recipes import RECIPES
 from dlcore.runs.store import Store
-from tests.browser import serving
 from tests.browser.chromium import launched
 from tests.browser.helpers import drawn, press, reaches, settled, visit
+from tests.browser.serving import ROOT
 
 NAMES = ("simplenet", "digits")
-ROUNDS, SECONDS, REST = 7, 10.0, 5.0
+ROUNDS = 7
 MOVES = 40
 FILMED = {
     "two-moons": change(RECIPES["two-moons"].recipe, {"epochs": 20}),
@@ -78,35 +79,24 @@ def seen(browser: Browser, name: str) -> list[str]:
     """Steps per second with a tab on Train, by turns with the network view and without."""
     recipe = RECIPES[name].recipe.model_copy(update={"epochs": ENDLESS})
 
-    def speed(without: bool) -> float:
-        with without_view() if without else contextlib.nullcontext(), dashboard() as (url, runs, _):
+    def turn(root: Path) -> float:
+        with dashboard(root) as (url, runs, _), contextlib.closing(Store(runs)) as store:
             begin(browser, url, recipe)
-            with tabs(browser, url, 1), contextlib.closing(Store(runs)) as store:
-                time.sleep(REST)
-                before = store.rows()[0]
-                time.sleep(SECONDS)
-                after = store.rows()[0]
-        return (after["step"] - before["step"]) / (after["elapsed"] - before["elapsed"])
+            return speed(store, partial(tabs, browser, url, 1))
 
-    found = in_turns({"with": lambda: speed(False), "without": lambda: speed(True)}, ROUNDS)
+    with tempfile.TemporaryDirectory(prefix="dlcore-benchmark-", ignore_cleanup_errors=True) as folder:
+        without_view(Path(folder))
+        found = in_turns({"with": lambda: turn(ROOT), "without": lambda: turn(Path(folder))}, ROUNDS)
     return [name, spread(found["without"]), spread(found["with"] / found["without"])]
 
 
-@contextlib.contextmanager
-def without_view() -> Iterator[None]:
-    """Dashboards that are begun meanwhile are of a copy of this checkout, in which the view draws nothing."""
-    here = serving.ROOT
-    with tempfile.TemporaryDirectory(prefix="dlcore-benchmark-", ignore_cleanup_errors=True) as folder:
-        for part in ("dashboard.py", "pages", "dlcore", "static", ".streamlit"):
-            copy = shutil.copytree if (here / part).is_dir() else shutil.copy
-            copy(here / part, Path(folder) / part)
-        with (Path(folder) / "pages" / "parts" / "views" / "network.py").open("a") as file:
-            file.write(NO_VIEW)
-        serving.ROOT = Path(folder)
-        try:
-            yield
-        finally:
-            serving.ROOT = here
+def without_view(folder: Path) -> None:
+    """Copy what a dashboard needs of this checkout, so that the network view draws nothing there."""
+    for part in ("dashboard.py", "pages", "dlcore", "static", ".streamlit"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, folder / part)
+    with (folder / "pages" / "parts" / "views" / "network.py").open("a") as file:
+        file.write(NO_VIEW)
 
 
 def filmed(browser: Browser) -> Iterator[list[str]]:

@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 from dlcore.recipe import Recipe
 from dlcore.sharing import to_query
 from tests.browser.helpers import drawn, press, reaches, set_pace, settled, visit
-from tests.browser.serving import serve
+from tests.browser.serving import ROOT, serve
 
 
 class Dashboard(NamedTuple):
@@ -30,9 +30,10 @@ class Dashboard(NamedTuple):
 
 
 @contextlib.contextmanager
-def dashboard() -> Iterator[Dashboard]:
+def dashboard(root: Path = ROOT) -> Iterator[Dashboard]:
+    """Of the checkout at `root`."""
     with tempfile.TemporaryDirectory(prefix="dlcore-benchmark-", ignore_cleanup_errors=True) as folder:
-        process, url = serve(Path(folder))
+        process, url = serve(Path(folder), root)
         try:
             yield Dashboard(url, Path(folder) / "runs", process)
         finally:

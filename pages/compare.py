@@ -9,7 +9,7 @@ from dlcore.settings import SettingsError
 from dlcore.studies import races, tries
 from pages.parts import panels
 from pages.parts.charts import accuracy_figure, loss_figure
-from pages.parts.choosing import choose_runs, known, offered
+from pages.parts.choosing import choose_runs, kept_rows, known, offered
 from pages.parts.contestants import choose_contestants
 from pages.parts.controls import choose_named, edit_recipe
 from pages.parts.frame import ensure_frame, part
@@ -89,7 +89,7 @@ def look(field: list[tuple[str, Recipe]], stage: tries.Stage | None, jobs: list[
 def choose_beside(racing: list[Record]) -> list[int]:
     """Other runs to draw in the same charts."""
     contestants = {job.number for job in racing}
-    others = offered(lambda job: job.history.steps > 0, lambda row: row["step"] > 0)
+    others = offered(lambda job: job.history.steps > 0, lambda row: row["step"] > 0, kept_rows())
     others = {number: called for number, called in others.items() if number not in contestants}
     if not others:
         return []

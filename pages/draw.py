@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import streamlit as st
@@ -17,10 +17,10 @@ from dlcore.runs.records import Record
 from dlcore.settings import choices
 from pages.parts import panels
 from pages.parts.answers import show_answers
-from pages.parts.choosing import choose_runs, known, offered
+from pages.parts.choosing import choose_runs, kept_rows, known, offered
 from pages.parts.drawing_pad import drawing_pad
 from pages.parts.frame import ensure_frame, part
-from pages.parts.state.process import conductor, jobs, store
+from pages.parts.state.process import conductor, jobs
 from pages.parts.state.tab import keep, remember
 from pages.parts.views.network import show as show_network
 from pages.parts.views.saliency import show as show_saliency
@@ -39,9 +39,8 @@ def read_drawings(row: dict) -> bool:
     return row["data"] in PICTURES and row["size"] > 0
 
 
-def best_of(candidates: Iterable[int]) -> int:
+def best_of(candidates: Iterable[int], rows: Sequence[dict]) -> int:
     """The run that was right most often on validation; of equals one of this process, and the latest."""
-    rows = store().rows() if store() else []
     accuracy = {row["number"]: row["best_val_accuracy"] or 0.0 for row in rows}
     here = {job.number: job.history.best for job in jobs() if job.number in candidates}
     accuracy |= {number: row.val_accuracy or 0.0 for number, row in here.items() if row}
@@ -79,7 +78,7 @@ def live(chosen: dict[int, str], best: bool, explain: bool) -> bool:
 
 def explained(run: Record, digit: np.ndarray) -> bool:
     """What the network's layers make of the drawing, and what its answer hangs on; only the open tab is made."""
-    raw, waits = digit.reshape(1, 28, 28).astype(np.float32), False
+    raw = digit.reshape(1, 28, 28).astype(np.float32)
     with st.container(key="explained"):
         st.caption(f"{panels.title(run)}, as it is now")
         subject = Subject(run.now() if isinstance(run, Job) else run)
@@ -87,11 +86,7 @@ def explained(run: Record, digit: np.ndarray) -> bool:
             "Its layers": lambda: show_network(subject, drawing=torch.from_numpy(raw), key="draw-network"),
             "What it hangs on": lambda: show_saliency(subject, key="draw-saliency", raw=raw),
         }
-        for tab, view in zip(st.tabs(list(views), on_change="rerun", key="explain"), views.values(), strict=True):
-            if tab.open:
-                with tab:
-                    waits |= view()
-    return waits
+        return panels.tabs(views, "explain")
 
 
 def show_digit(digit: np.ndarray | None) -> None:
@@ -128,11 +123,12 @@ def choose_weights() -> bool:
 
 
 ensure_frame()
-candidates = offered(reads_drawings, read_drawings)
+rows = kept_rows()
+candidates = offered(reads_drawings, read_drawings, rows)
 if candidates:
     with st.container(horizontal=True, vertical_alignment="bottom", key="who"):
         about = "Who answers: any run that was trained on 28 × 28 pictures, side by side; at first the best of them."
-        chosen = choose_runs("Runs", candidates, [best_of(candidates)], key="draw/runs", help=about)
+        chosen = choose_runs("Runs", candidates, [best_of(candidates, rows)], key="draw/runs", help=about)
         best = choose_weights()
         about = "Of the first run: what each of its layers makes of the drawing, and what its answer hangs on."
         explain = st.toggle("Explain", key="draw/explain", help=about)

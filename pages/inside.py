@@ -8,7 +8,7 @@ import streamlit as st
 from dlcore.engine.job import Job
 from dlcore.runs.records import Record
 from pages.parts import panels
-from pages.parts.choosing import choose_runs, known, offered
+from pages.parts.choosing import choose_runs, kept_rows, known, offered
 from pages.parts.film import choose_frame
 from pages.parts.frame import await_engine, ensure_frame
 from pages.parts.state.address import asked_moment, show_moment
@@ -36,10 +36,7 @@ def live(chosen: dict[int, str], first: int | None) -> bool | float:
     views["Landscape"] = partial(landscape.show, subjects[0])
     views["Mistakes"] = partial(all_mistakes, subjects)
     views["Classic surfaces"] = surfaces.show
-    for tab, view in zip(st.tabs(list(views), on_change="rerun", key="views"), views.values(), strict=True):
-        if tab.open:
-            with tab, panels.on_its_own():
-                waits |= bool(view())
+    waits |= panels.tabs(views, "views")
     return frame.again or waits
 
 
@@ -68,7 +65,7 @@ def has_network(job: Job) -> bool:
 
 
 def page() -> None:
-    candidates = offered(has_network, lambda row: row["size"] > 0)
+    candidates = offered(has_network, lambda row: row["size"] > 0, kept_rows())
     if not candidates:
         st.subheader("There is no network to look into yet")
         st.write("Train one: while it learns, and ever after, it can be seen here from the inside, epoch by epoch.")

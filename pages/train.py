@@ -1,6 +1,5 @@
 """Train: choose a recipe, start it, and watch it learn."""
 
-import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -30,7 +29,7 @@ from pages.parts.starts import choose_start
 from pages.parts.state.address import follow_address, show_address
 from pages.parts.state.drafts import Draft, draft
 from pages.parts.state.process import conductor, engine_is_here, runs_here, store
-from pages.parts.state.tab import keep, remember, shown_run
+from pages.parts.state.tab import is_news, keep, shown_run
 from pages.parts.steering import steer_button
 from pages.parts.under_way import choose_shown, name_shown
 from pages.parts.views.field import HEIGHT as FIELD_HEIGHT
@@ -70,8 +69,7 @@ def live(recipe: Recipe | None, chosen: Draft, lacks: str) -> None:
         steer_button(shown_run())
         going = any(job.active for job in current())
         asked = st.button("Queue", disabled=not (recipe and going), help=QUEUE)
-        if asked and time.monotonic() - remember("train/queued", -DOUBLE) > DOUBLE:
-            keep("train/queued", time.monotonic())
+        if asked and is_news("train/queued", DOUBLE):
             keep("train/shown", shown_run().number)
             with panels.told():
                 begin(recipe, chosen, in_turn=True)
@@ -151,18 +149,14 @@ def network(columns: Sequence[DeltaGenerator], seen: Seen | None, recipe: Recipe
 
 def details(seen: Seen | None) -> bool:
     """What there is to see of a run besides its curves; only the open tab is made. Whether it is still to come."""
-    waits, run = False, seen and seen.run
+    run = seen and seen.run
     classes = run is None or bool(run.recipe.task.classes)
     views = {"Each epoch": lambda: epochs_table(run, BELOW)}
     views |= {"Classes": lambda: class_scores(run, BELOW)} if classes else {}
     if seen and engine_is_here():
         views |= {name: partial(show, seen.subject, key) for name, show, key in VIEWS}
     with st.container(key="run-details" if run else "no-details"):
-        for tab, view in zip(st.tabs(list(views), on_change="rerun", key="details"), views.values(), strict=True):
-            if tab.open:
-                with tab, panels.on_its_own():
-                    waits |= bool(view())
-    return waits
+        return panels.tabs(views, "details")
 
 
 def branch_note(chosen: Draft) -> None:

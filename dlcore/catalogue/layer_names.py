@@ -1,11 +1,11 @@
-"""Layer names: what a person calls the layers of a network that learn, whatever it is made of."""
+"""Layers that learn: what a person calls them, and what leads to each of their units, whatever the network."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from dlcore.later import nn
+from dlcore.later import nn, torch
 
 RECURRENT = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru"}  # a person's words by PyTorch's
 
@@ -26,6 +26,21 @@ def names(modules: Sequence[nn.Module]) -> list[str]:
         so_far[word] += 1
         found.append(f"{word} {so_far[word]}" if whole[word] > 1 else word)
     return found
+
+
+def leading(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that lead to a layer's units; of a recurrent layer of several, to those of the last."""
+    if not isinstance(module, nn.RNNBase):
+        return list(module.parameters(recurse=False))
+    return [value for name, value in module.named_parameters() if name.endswith(f"_l{module.num_layers - 1}")]
+
+
+def by_unit(module: nn.Module, value: torch.Tensor) -> torch.Tensor:
+    """One of `leading`, or what has its shape, as a view whose first axis is the unit: recurrent layers have a row for
+    each of its gates.
+    """
+    gated = isinstance(module, nn.RNNBase)
+    return value.unflatten(0, (-1, module.hidden_size)).movedim(1, 0) if gated else value
 
 
 def is_norm(module: nn.Module) -> bool:

@@ -3,15 +3,14 @@
 What a network does not need, it does well without (Morcos et al. 2018, https://arxiv.org/abs/1803.06959).
 """
 
-from collections.abc import Iterator
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from dlcore.catalogue.layer_names import by_unit, leading
 from dlcore.engine.randomness import generator
 from dlcore.engine.training import Run
 from dlcore.history import Change
-from dlcore.runs.operations import parts, read
+from dlcore.runs.operations import parts_within, read
 
 MOMENTUM = ("momentum_buffer", "exp_avg")  # what optimizers call the running mean of a gradient
 
@@ -19,7 +18,7 @@ MOMENTUM = ("momentum_buffer", "exp_avg")  # what optimizers call the running me
 def operate(run: Run, change: Change) -> None:
     """Do what a change of the history says; the same change does the same, on any device and in any process."""
     operation = read(change.setting)
-    module = run.model.get_submodule(parts(run.recipe)[operation.layer].path)
+    module = parts_within(run.model)[operation.layer].module
     match operation.kind:
         case "silence":
             silence(run.optimizer, module, operation.unit - 1)
@@ -37,22 +36,11 @@ def silence(optimizer: torch.optim.Optimizer, module: nn.Module, unit: int) -> N
 
     It is free to learn again. Behind a ReLU it cannot: there is no gradient where that answers 0.
     """
-    for parameter, rows in _leading_to(module, unit):
-        parameter[rows] = 0
-        for name, memory in optimizer.state.get(parameter, {}).items():
-            if name in MOMENTUM and memory is not None:
-                memory[rows] = 0
-
-
-def _leading_to(module: nn.Module, unit: int) -> Iterator[tuple[Tensor, list[int]]]:
-    """The parameters that lead to a unit, and their rows; of a recurrent layer of several, those of the last."""
-    if not isinstance(module, nn.RNNBase):
-        for parameter in module.parameters(recurse=False):
-            yield parameter, [unit]
-        return
-    for name, parameter in module.named_parameters():
-        if name.endswith(f"_l{module.num_layers - 1}"):
-            yield parameter, list(range(unit, len(parameter), module.hidden_size))  # one in each of its gates
+    for parameter in leading(module):
+        memory = optimizer.state.get(parameter, {})
+        for value in (parameter, *(memory.get(name) for name in MOMENTUM)):
+            if value is not None:
+                by_unit(module, value)[unit] = 0
 
 
 def freeze(module: nn.Module, still: bool) -> None:
@@ -74,6 +62,6 @@ def shake(module: nn.Module, amount: float, source: torch.Generator) -> None:
 
 def freeze_again(run: Run, layers: list[str]) -> None:
     """What was frozen when a run was left."""
-    known = parts(run.recipe) if layers else {}
+    known = parts_within(run.model) if layers else {}
     for layer in layers:
-        freeze(run.model.get_submodule(known[layer].path), True)
+        freeze(known[layer].module, True)

@@ -18,7 +18,7 @@ import numpy as np
 from dlcore.catalogue.activations import Activation
 from dlcore.catalogue.architectures import Architecture
 from dlcore.catalogue.architectures import layers as layers_of
-from dlcore.catalogue.layer_names import is_norm, names
+from dlcore.catalogue.layer_names import by_unit, is_norm, leading, names
 from dlcore.catalogue.spec import Inputs
 from dlcore.inside.frames import networks
 from dlcore.later import nn, torch
@@ -141,14 +141,8 @@ def incoming(run: Run, path: str) -> np.ndarray:
     layer, over all gates.
     """
     module = run.model.get_submodule(path)
-    if not isinstance(module, nn.RNNBase):
-        return module.weight.detach().flatten(1).norm(dim=1).float().cpu().numpy()
-    last = f"_l{module.num_layers - 1}"
-    rows = [
-        value.detach() for name, value in module.named_parameters() if name.startswith("weight") and name.endswith(last)
-    ]
-    gates = [value.unflatten(0, (-1, module.hidden_size)).movedim(1, 0).flatten(1) for value in rows]
-    return torch.cat(gates, 1).norm(dim=1).float().cpu().numpy()
+    weights = [by_unit(module, value.detach()).flatten(1) for value in leading(module) if value.dim() > 1]
+    return torch.cat(weights, 1).norm(dim=1).float().cpu().numpy()
 
 
 @functools.lru_cache(64)

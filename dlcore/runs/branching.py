@@ -22,6 +22,18 @@ def branch_problems(parent: Recipe, epoch: int, recipe: Recipe) -> list[Problem]
     return problems
 
 
+def goes_on_with(run: Record, epoch: int) -> Recipe:
+    """The recipe of a run as it was after an epoch, with as many more where it had no epochs left."""
+    recipe = run.recipe_at(step_after(run, epoch))
+    more = {"epochs": epoch + recipe.epochs} if recipe.epochs <= epoch else {}
+    return recipe.model_copy(update=more)
+
+
+def step_after(run: Record, epoch: int) -> int:
+    """How many steps a run had done at the end of an epoch; 0 before the first."""
+    return next((row.step for row in run.history.epochs if row.epoch == epoch), 0)
+
+
 def taken_over(parent: Record, step: int, recipe: Recipe) -> History:
     """What a branch with this recipe has of its parent's history. Where it is measured by something else, that is a
     change like any other: figures of before are shown, and not compared.

@@ -39,7 +39,7 @@ class Operation(NamedTuple):
 
     def text(self, value: bool | float) -> str:
         """`unit 3 of dense silenced`, `conv 1 frozen`."""
-        layer = self.layer.replace("-", " ")
+        layer = spoken(self.layer)
         match self.kind:
             case "silence":
                 return f"unit {self.unit} of {layer} silenced"
@@ -53,6 +53,7 @@ class Part(NamedTuple):
     """A layer that can be operated on."""
 
     path: str  # of its module in the network
+    module: nn.Module
     units: int  # 0 where none stands for itself
 
 
@@ -72,10 +73,20 @@ def read(setting: str) -> Operation | None:
     return Operation(kind, layer, int(unit)) if layer and whole and unit[0] != "0" else None
 
 
+def spoken(layer: str) -> str:
+    """What a person calls a layer that a setting names."""
+    return layer.replace("-", " ")
+
+
+def parts_within(network: nn.Module) -> dict[str, Part]:
+    """The layers of a network, by the names that settings call them."""
+    found = learning(network).items()
+    return {name.replace(" ", "-"): Part(path, module, _units(module)) for name, (path, module) in found}
+
+
 def parts(recipe: Recipe) -> dict[str, Part]:
-    """The layers of a recipe's network, by the names that settings call them."""
-    found = learning(skeleton(recipe.model, recipe.inputs, recipe.outputs))
-    return {name.replace(" ", "-"): Part(path, _units(module)) for name, (path, module) in found.items()}
+    """The same of a recipe's network, without weights."""
+    return parts_within(skeleton(recipe.model, recipe.inputs, recipe.outputs))
 
 
 def _units(module: nn.Module) -> int:

@@ -1,7 +1,7 @@
 """Choosing among runs: this process's jobs and what the store has, a run that is both only once."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import streamlit as st
 
@@ -15,11 +15,11 @@ from pages.parts.state.tab import keep, remember
 MOST = 4  # more side by side than anyone can tell apart
 
 
-def offered(job_fits: Callable[[Job], bool], row_fits: Callable[[dict], bool]) -> dict[int, str]:
-    """What the runs that fit are called, by number, newest first; `row_fits` is asked about rows of the store, since
-    opening thousands of runs would take long.
+def offered(job_fits: Callable[[Job], bool], row_fits: Callable[[dict], bool], rows: Sequence[dict]) -> dict[int, str]:
+    """What the runs that fit are called, by number, newest first; `row_fits` is asked about `kept_rows`, since opening
+    thousands of runs would take long.
     """
-    names = {row["number"]: row["name"] for row in _rows() if row_fits(row)}
+    names = {row["number"]: row["name"] for row in rows if row_fits(row)}
     names |= {job.number: job.name for job in jobs() if job_fits(job)}
     return {number: f"{names[number]} · run {number}" for number in sorted(names, reverse=True)}
 
@@ -60,7 +60,8 @@ def known(numbers: Iterable[int]) -> list[Record]:
     return found
 
 
-def _rows() -> list[dict]:
+def kept_rows() -> list[dict]:
+    """What the store has in its table of runs, newest first. Tells of what cannot be read."""
     try:
         return store().rows() if store() else []
     except StoreError as error:

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from typing import NamedTuple
 
@@ -98,6 +98,16 @@ def on_its_own() -> Iterator[None]:
     except Exception as error:
         logging.getLogger(__name__).exception("A part of a page could not be drawn.")
         st.exception(error)
+
+
+def tabs(views: Mapping[str, Callable[[], object]], key: str) -> bool:
+    """Views by the names of their tabs, of which only the open one is made; whether it says that more is to come."""
+    waits = False
+    for tab, view in zip(st.tabs(list(views), on_change="rerun", key=key), views.values(), strict=True):
+        if tab.open:
+            with tab, on_its_own():
+                waits |= bool(view())
+    return waits
 
 
 def status(jobs: Sequence[Record], span: tuple[float, float] = WHOLE) -> None:

@@ -13,17 +13,19 @@ from tests.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 
 
-def serve(folder: Path) -> tuple[subprocess.Popen, str]:
-    """Start a dashboard whose data, runs and log are in a folder; wait until it answers, and give its URL."""
+def serve(folder: Path, root: Path = ROOT) -> tuple[subprocess.Popen, str]:
+    """Start a dashboard, of the checkout at `root`, whose data, runs and log are in a folder; wait until it answers,
+    and give its URL.
+    """
     log = folder / "server.log"
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "streamlit", "run", ROOT / "dashboard.py", "--server.headless=true"]
+    command = [sys.executable, "-m", "streamlit", "run", root / "dashboard.py", "--server.headless=true"]
     command += [f"--server.port={port}", "--logger.enableRich=false"]
     environment = os.environ | {"DLCORE_DATA": str(folder / "data"), "DLCORE_RUNS": str(folder / "runs")}
     with log.open("a") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=root, env=environment, stdout=output, stderr=output)
     try:
         wait_until(lambda: process.poll() is not None or healthy(url), timeout=60)
     except BaseException:

@@ -11,7 +11,7 @@ import streamlit as st
 from dlcore.engine.job import Job
 from dlcore.recipe import Recipe, repeat
 from dlcore.recipes import DEFAULT, RECIPES
-from dlcore.runs.branching import branch_problems
+from dlcore.runs.branching import branch_problems, goes_on_with, step_after
 from dlcore.runs.records import Record, branch_name
 from dlcore.runs.remote import Remote
 from dlcore.settings import Problem, SettingsError, parse
@@ -64,13 +64,9 @@ class Draft:
 
     def take_branch(self, run: Record, epoch: int) -> None:
         """A run's recipe as it was after an epoch, for a run that begins there."""
-        step = next(row.step for row in run.history.epochs if row.epoch == epoch)
-        recipe = run.recipe_at(step)
-        if recipe.epochs <= epoch:
-            recipe = recipe.model_copy(update={"epochs": epoch + recipe.epochs})
-        self.take(started_from(run), recipe)
+        self.take(started_from(run), goes_on_with(run, epoch))
         self.links += 1
-        self.branch = BranchPoint(run.number, run.name, epoch, run.recipe_at(step))
+        self.branch = BranchPoint(run.number, run.name, epoch, run.recipe_at(step_after(run, epoch)))
 
     def changes(self) -> dict[str, Any]:
         """What was changed since the start, by dotted path."""

@@ -1,5 +1,6 @@
 """What a browser tab remembers between runs of a page, and the values of its widgets."""
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,6 +20,15 @@ def remember(key: str, default):
 
 def keep(key: str, value) -> None:
     st.session_state[f"kept/{key}"] = value
+
+
+def is_news(key: str, within: float) -> bool:
+    """Whether a click is not the same as one so few seconds before, which came twice; asked once for each."""
+    now, last = time.monotonic(), remember(key, None)
+    news = last is None or now - last > within
+    if news:
+        keep(key, now)
+    return news
 
 
 def once(key: str, about: object, make: Callable[[], T]) -> T:

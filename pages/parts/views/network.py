@@ -47,7 +47,7 @@ def show(
     asked = subject.run.recipe if subject else recipe
     with st.container(key=key):
         if asked is None or not engine_is_here():
-            _blank("The network will be here in a moment." if asked else "No network yet.", height)
+            _blank(READING if asked else "No network yet.", height)
             return asked is not None
         chosen = chosen_on(f"{key}/canvas") or remember(key, Chosen(0, None))
         place = _led(key, chosen.sample if type(chosen.sample) is int else 0, lead)
@@ -59,7 +59,7 @@ def show(
         heard = _hear(subject, asked, key, lambda run: anatomy(run, sample(run)), about)
         found: Anatomy | None = heard.answer or (remember(f"{key}/last", None) if heard.coming else None)
         if found is None:
-            _blank(heard.sentence or "The network will be here in a moment.", height)
+            _blank(heard.sentence or READING, height)
             return bool(heard.coming)
         keep(f"{key}/last", found)
         chosen = network_view(found, key=f"{key}/canvas", height=height, chosen=chosen)

@@ -4,14 +4,14 @@ A run that trains here is operated on itself; one that is over has no next step,
 seen beside a twin that goes on from the same checkpoint untouched.
 """
 
-import time
 from functools import partial
 
 import streamlit as st
 
 from dlcore.engine.job import Job
 from dlcore.inside.layers import incoming
-from dlcore.runs.operations import Operation, Part, frozen, parts
+from dlcore.runs.branching import goes_on_with
+from dlcore.runs.operations import Operation, Part, frozen, parts, spoken
 from dlcore.runs.records import LONGEST_NAME, Record, branch_name
 from dlcore.runs.store import StoreError
 from pages.parts import panels
@@ -21,7 +21,7 @@ from pages.parts.live_chart import live_chart
 from pages.parts.pace import pace_for
 from pages.parts.state.looking import job_of
 from pages.parts.state.process import conductor, lately, store
-from pages.parts.state.tab import keep, once, remember
+from pages.parts.state.tab import is_news, keep, once, remember
 from pages.parts.views.subject import Subject
 
 HEIGHT = 220
@@ -38,9 +38,8 @@ def show(subject: Subject, key: str = "surgery") -> bool:
     """Whether an answer is still on its way. `key`: of the container, where two stand side by side."""
     with st.container(key=key), panels.told():
         run = subject.run
-        known = once(
-            f"{key}/parts", run.recipe.model_dump_json(include={"model", "data", "loss"}), partial(parts, run.recipe)
-        )
+        network = (run.recipe.model, run.recipe.inputs, run.recipe.outputs)
+        known = once(f"{key}/parts", network, partial(parts, run.recipe))
         with st.container(horizontal=True, vertical_alignment="bottom"):
             layer, unit = _choose(known, key)
             twin = st.toggle(
@@ -51,8 +50,7 @@ def show(subject: Subject, key: str = "surgery") -> bool:
             )
         waits = _state(subject, known[layer], layer, unit, key)
         asked = _buttons(run, layer, unit, key)
-        if asked and time.monotonic() - remember(f"{key}/asked", -DOUBLE) > DOUBLE:
-            keep(f"{key}/asked", time.monotonic())
+        if asked and is_news(f"{key}/asked", DOUBLE):
             _operate(subject, *asked, twin)
         st.caption(_where(subject, twin))
         waits |= _twins(run, key)
@@ -62,8 +60,7 @@ def show(subject: Subject, key: str = "surgery") -> bool:
 
 def _choose(known: dict[str, Part], key: str) -> tuple[str, int]:
     """A layer, and a unit of it, from 1; 0 where it has none of its own."""
-    called = {name: name.replace("-", " ") for name in known}
-    layer = st.selectbox("Layer", list(known), key=f"{key}-layer/{'/'.join(known)}", format_func=called.get, width=160)
+    layer = st.selectbox("Layer", list(known), key=f"{key}-layer/{'/'.join(known)}", format_func=spoken, width=160)
     units = known[layer].units
     about = "Counted from 1, as the network view does."
     return layer, st.number_input(
@@ -78,7 +75,7 @@ def _state(subject: Subject, part: Part, layer: str, unit: int, key: str) -> boo
     heard = subject.hear(f"{key}/now", lambda network: incoming(network, part.path), about=part.path)
     if heard.answer is not None and unit <= len(heard.answer):
         norms = heard.answer
-        told = f"Unit {unit} of {layer.replace('-', ' ')}: its incoming weights have norm **{norms[unit - 1]:.3g}**"
+        told = f"Unit {unit} of {spoken(layer)}: its incoming weights have norm **{norms[unit - 1]:.3g}**"
         middle = sorted(norms)[len(norms) // 2]
         st.markdown(f"{told}; half of the layer's {len(norms)} have more than {middle:.3g}.")
     elif heard.sentence:
@@ -115,10 +112,7 @@ def _operate(subject: Subject, operation: Operation, value: bool | float, twin: 
         job.steer(change)
         return
     epoch = _checkpoint(subject)
-    step = next((row.step for row in run.history.epochs if row.epoch == epoch), 0)
-    recipe = run.recipe_at(step)
-    if recipe.epochs <= epoch:
-        recipe = recipe.model_copy(update={"epochs": epoch + recipe.epochs})
+    recipe = goes_on_with(run, epoch)
     words = [operation.text(value), *(["untouched"] if twin else [])]
     names = [f"{word}: {branch_name(run.name, epoch)}"[:LONGEST_NAME] for word in words]  # lists cut off their ends
     how = {"pace": pace_for(recipe), "paused": True}
